@@ -1,0 +1,163 @@
+"""What a long job tells while it runs, and how it is told to stop.
+
+A job calls a `Reporter`; who listens decides what becomes of it: a progress bar on a terminal, one JSON object a line
+for a program that drives us, or nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from typing import IO, Any, Protocol
+
+
+class Reporter(Protocol):
+    """What a job may say. All arguments are plain values that JSON can hold."""
+
+    def stage(self, name: str, title: str) -> None:
+        """A new stage begins, e.g. ("sample", "Sampling 10 members")."""
+
+    def progress(self, fraction: float, **details: Any) -> None:
+        """How far the current stage is, 0 to 1; details such as member=3, members=10, step=5, steps=8."""
+
+    def warning(self, message: str, **details: Any) -> None:
+        """Something the user should know, in one sentence."""
+
+    def result(self, **values: Any) -> None:
+        """What came out, e.g. labels="out/labels.nii.gz"."""
+
+    def error(self, message: str, **details: Any) -> None:
+        """The job ends here, and why, in one sentence."""
+
+
+class Silent:
+    """Listens to nothing."""
+
+    def stage(self, name: str, title: str) -> None: ...
+    def progress(self, fraction: float, **details: Any) -> None: ...
+    def warning(self, message: str, **details: Any) -> None: ...
+    def result(self, **values: Any) -> None: ...
+    def error(self, message: str, **details: Any) -> None: ...
+
+
+class Clock:
+    """Seconds left in a stage, from the share done so far. Says nothing (None) before there is enough to tell."""
+
+    def __init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        self._start = time.monotonic()
+
+    def seconds_left(self, fraction: float) -> float | None:
+        elapsed = time.monotonic() - self._start
+        if fraction <= 0.0 or elapsed < 0.2:
+            return None
+        return elapsed * (1.0 - min(fraction, 1.0)) / fraction
+
+
+class JsonLines:
+    """One JSON object a line: {"event": "stage"|"progress"|"warning"|"result"|"error", ...}; flushed at once."""
+
+    def __init__(self, stream: IO[str] | None = None) -> None:
+        self._stream = stream or sys.stdout
+        self._clock = Clock()
+        self._stage = ""
+        self._lock = threading.Lock()
+
+    def stage(self, name: str, title: str) -> None:
+        self._stage = name
+        self._clock.restart()
+        self._write("stage", stage=name, title=title)
+
+    def progress(self, fraction: float, **details: Any) -> None:
+        left = self._clock.seconds_left(fraction)
+        self._write(
+            "progress",
+            stage=self._stage,
+            fraction=round(float(fraction), 4),
+            seconds_left=None if left is None else round(left, 1),
+            **details,
+        )
+
+    def warning(self, message: str, **details: Any) -> None:
+        self._write("warning", message=message, **details)
+
+    def result(self, **values: Any) -> None:
+        self._write("result", **values)
+
+    def error(self, message: str, **details: Any) -> None:
+        self._write("error", message=message, **details)
+
+    def _write(self, event: str, **values: Any) -> None:
+        line = json.dumps({"event": event, **values}, default=str, allow_nan=False)
+        with self._lock:
+            self._stream.write(line + "\n")
+            self._stream.flush()
+
+
+class Terminal:
+    """A progress bar with an ETA on a terminal; plain lines where the stream is a file or a pipe."""
+
+    def __init__(self, stream: IO[str] | None = None) -> None:
+        self._stream = stream or sys.stderr
+        self._bar: Any = None
+        self._title = ""
+
+    def stage(self, name: str, title: str) -> None:
+        self._close()
+        self._title = title
+        if self._stream.isatty():
+            from tqdm import tqdm  # only a terminal needs it; the JSON protocol stays free of it
+
+            layout = "{desc:<34} {percentage:3.0f}% |{bar:28}| {elapsed}<{remaining}{postfix}"
+            self._bar = tqdm(total=1.0, desc=title, file=self._stream, bar_format=layout, leave=True)
+        else:
+            self._line(title)
+
+    def progress(self, fraction: float, **details: Any) -> None:
+        if self._bar is not None:
+            counts = [
+                f"{name} {details[name]}/{details[name + 's']}"
+                for name in ("member", "step", "case")
+                if name + "s" in details and name in details
+            ]
+            self._bar.set_postfix_str(", ".join(counts), refresh=False)
+            self._bar.update(min(float(fraction), 1.0) - self._bar.n)
+
+    def warning(self, message: str, **details: Any) -> None:
+        self._line(f"warning: {message}")
+
+    def result(self, **values: Any) -> None:
+        self._close()
+
+    def error(self, message: str, **details: Any) -> None:
+        self._close()
+        self._line(f"error: {message}")
+
+    def _line(self, text: str) -> None:
+        if self._bar is not None:
+            self._bar.write(text, file=self._stream)
+        else:
+            print(text, file=self._stream, flush=True)
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+class Cancellation:
+    """A flag that one thread (or a signal handler) sets and a job reads between steps."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def request(self) -> None:
+        self._event.set()
+
+    @property
+    def requested(self) -> bool:
+        return self._event.is_set()
