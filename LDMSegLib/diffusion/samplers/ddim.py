@@ -1,0 +1,40 @@
+"""Deterministic sampling with a first-order step: DDIM, and networks distilled to a few fixed timesteps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from LDMSegLib.diffusion.samplers.protocol import Step
+from LDMSegLib.diffusion.samplers.timesteps import following
+from LDMSegLib.diffusion.schedule import NoiseSchedule
+
+
+@dataclass(frozen=True)
+class Ddim:
+    """Keeps the predicted noise and lowers its level: x_s = alpha_s x_0 + sigma_s eps.
+
+    Song et al. 2021, arXiv:2010.02502, eq. 12 with eta = 0.
+
+    With a network distilled to the end point of its teacher's trajectory, the same step at the network's own one to four
+    timesteps moves along that trajectory; the last one gives the predicted x_0 itself.
+
+    Agrees with diffusers' DDIMScheduler (clip_sample=False, set_alpha_to_one, trailing) where the number of steps divides T.
+    Where it does not, that one steps back by T // N and so to a level at which the network is never asked; this one steps
+    to the timestep that comes next.
+    """
+
+    schedule: NoiseSchedule
+    timesteps: tuple[int, ...]
+
+    def needs_noise(self, index: int) -> bool:
+        return False
+
+    def step(self, model_output: Tensor, x_t: Tensor, index: int, memory: Tensor | None = None, noise: Tensor | None = None) -> Step:
+        t = self.timesteps[index]
+        alpha_s, sigma_s = self.schedule.level(following(self.timesteps, index))
+        x0 = self.schedule.to_x0(model_output, x_t, t)
+        if sigma_s == 0.0:
+            return Step(x0)
+        return Step(alpha_s * x0 + sigma_s * self.schedule.to_epsilon(model_output, x_t, t))
