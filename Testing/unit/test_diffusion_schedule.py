@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import DDPMScheduler
+
 from LDMSegLib.diffusion.schedule import CLEAN, NoiseSchedule
 from LDMSegLib.errors import BundleError
 from LDMSegLib.specification import Schedule

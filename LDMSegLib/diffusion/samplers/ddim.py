@@ -17,8 +17,10 @@ class Ddim:
 
     Song et al. 2021, arXiv:2010.02502, eq. 12 with eta = 0.
 
-    With a network distilled to the end point of its teacher's trajectory, the same step at the network's own one to four
-    timesteps moves along that trajectory; the last one gives the predicted x_0 itself.
+    A network distilled to few steps takes the same step at its own one to four timesteps, and its last call is the answer.
+    For that it must have learnt, at each of them, to find x_0 in alpha_t x_0 + sigma_t eps, where x_0 is the end of its
+    teacher's trajectory from x_T and eps = (x_T - alpha_T x_0) / sigma_T: the step keeps that pair, so that two and four
+    steps refine the answer of one. Points on the teacher's curved trajectory are not what it will be shown.
 
     Agrees with diffusers' DDIMScheduler (clip_sample=False, set_alpha_to_one, trailing) where the number of steps divides T.
     Where it does not, that one steps back by T // N and so to a level at which the network is never asked; this one steps
