@@ -1,0 +1,86 @@
+"""Random changes that real scanners and real heads make, on the model's grid."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from scipy import ndimage
+from torch.nn import functional as F
+
+from Training.configuration import Phase
+
+
+def deform(volume: np.ndarray, phase: Phase, rng: np.random.Generator, size: tuple[int, ...], centre: np.ndarray | None = None) -> np.ndarray:
+    """Rotate, scale, bend and crop in one linear interpolation.
+
+    Args:
+        volume: (C, X, Y, Z).
+        phase: `rotation` degrees (SD), `scaling` relative (SD), `elastic` voxels (SD).
+        size: of the result, (x, y, z).
+        centre: voxel that comes to the middle; the volume's own middle without it.
+
+    Returns:
+        float32 (C, x, y, z), zero outside.
+    """
+    shape = np.array(volume.shape[1:])
+    middle = (shape - 1) / 2 if centre is None else np.asarray(centre, dtype=float)
+    matrix = _rotation(rng.normal(0, phase.rotation, 3)) * np.exp(rng.normal(0, phase.scaling))
+    plain = phase.rotation == 0 and phase.scaling == 0 and phase.elastic == 0
+    if plain and tuple(size) == tuple(shape) and centre is None:
+        return np.asarray(volume, dtype=np.float32)
+    axes = [torch.arange(n, dtype=torch.float32) - (n - 1) / 2 for n in size]
+    grid = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1) @ torch.from_numpy(matrix.T.astype(np.float32))
+    if phase.elastic:
+        knots = torch.from_numpy(rng.normal(0, phase.elastic, (1, 3, 5, 5, 5)).astype(np.float32))
+        grid = grid + F.interpolate(knots, size=tuple(size), mode="trilinear", align_corners=True)[0].permute(1, 2, 3, 0)
+    grid = (grid + torch.from_numpy(middle.astype(np.float32))) * 2 / torch.from_numpy((shape - 1).astype(np.float32)) - 1
+    source = torch.from_numpy(np.ascontiguousarray(volume, dtype=np.float32))[None]
+    # grid_sample counts axes from the last: x of its grid is our Z.
+    return F.grid_sample(source, grid.flip(-1)[None], align_corners=True)[0].numpy()
+
+
+def flip(volume: np.ndarray, axes: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    """Mirror along each of the given spatial axes with probability one half."""
+    chosen = [axis + 1 for axis in axes if rng.random() < 0.5]
+    return np.flip(volume, chosen) if chosen else volume
+
+
+def recolour(image: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:
+    """Contrast, brightness, a smooth bias field, blur and noise, each sequence on its own; the background stays 0.
+
+    Args:
+        image: (S, X, Y, Z) normalised, background 0.
+        strength: relative size of the changes, about 0.15.
+    """
+    foreground = image != 0
+    out = np.empty_like(image, dtype=np.float32)
+    for channel, source in enumerate(image):
+        x = source.astype(np.float32)
+        if rng.random() < 0.2:
+            # Blur along one axis, as thick slices do.
+            x = ndimage.gaussian_filter1d(x, rng.uniform(0.4, 1.2), axis=int(rng.integers(3)))
+        field = torch.from_numpy(rng.normal(0, strength, (1, 1, 3, 3, 3)).astype(np.float32))
+        x = x * np.exp(rng.normal(0, strength)) + rng.normal(0, strength)
+        x = x + F.interpolate(field, size=x.shape, mode="trilinear", align_corners=True)[0, 0].numpy()
+        if rng.random() < 0.5:
+            x = x + rng.normal(0, rng.uniform(0, strength), x.shape).astype(np.float32)
+        out[channel] = x
+    return np.where(foreground, out, 0.0).astype(np.float32)
+
+
+def drop_sequences(image: np.ndarray, chance: float, rng: np.random.Generator) -> np.ndarray:
+    """Make sequences missing (background everywhere), each with the given chance, never all of them."""
+    missing = rng.random(len(image)) < chance
+    if missing.all():
+        missing[rng.integers(len(image))] = False
+    out = image.copy()
+    out[missing] = 0.0
+    return out
+
+
+def _rotation(degrees: np.ndarray) -> np.ndarray:
+    a, b, c = np.deg2rad(degrees)
+    x = np.array([[1, 0, 0], [0, np.cos(a), -np.sin(a)], [0, np.sin(a), np.cos(a)]])
+    y = np.array([[np.cos(b), 0, np.sin(b)], [0, 1, 0], [-np.sin(b), 0, np.cos(b)]])
+    z = np.array([[np.cos(c), -np.sin(c), 0], [np.sin(c), np.cos(c), 0], [0, 0, 1]])
+    return x @ y @ z

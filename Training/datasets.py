@@ -1,0 +1,129 @@
+"""What each phase learns from. Item i is a pure function of (seed, i): a resumed run sees what it would have seen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from LDMSegLib.errors import InputError
+from Training.augmentation import deform, drop_sequences, flip, recolour
+from Training.configuration import Configuration, Phase
+from Training.transplant import transplant
+
+
+class LabelMaps(Dataset):
+    """Region maps (R, X, Y, Z) in [0, 1]: the autoencoder's and the unconditional model's world."""
+
+    def __init__(self, configuration: Configuration, run: Path, phase: Phase, seed: int) -> None:
+        self._phase, self._seed = phase, seed
+        self._maps = [regions for _, _, regions in _cases(run / "data" / "training") if regions.any()]
+        archive = run / "data" / "labelmaps.npz"
+        if archive.exists():
+            self._maps += list(np.load(archive)["regions"])
+        if not self._maps:
+            raise InputError(f"{run / 'data'} holds no label map; run Training.prepare first")
+
+    def __len__(self) -> int:
+        return len(self._maps)
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        rng = np.random.default_rng((self._seed, 1, index))
+        regions = self._maps[int(rng.integers(len(self._maps)))].astype(np.float32) / 255
+        size, centre = regions.shape[1:], None
+        if _cropped(self._phase, index):
+            size, centre = self._phase.crop, _somewhere(regions, rng)
+        if self._phase.flips:
+            regions = flip(regions, (0, 1, 2) if self._phase.crop else (0,), rng)
+            centre = None if centre is None else _somewhere(regions, rng)
+        return {"regions": torch.tensor(deform(regions, self._phase, rng, size, centre))}
+
+
+class Cases(Dataset):
+    """MRI (S, X, Y, Z) with region maps (R, X, Y, Z): whole cases, and lesion crops transplanted into other brains."""
+
+    def __init__(self, configuration: Configuration, run: Path, phase: Phase, seed: int) -> None:
+        self._phase, self._seed = phase, seed
+        self._spacing = np.asarray(configuration.grid.spacing)
+        self._cases = list(_cases(run / "data" / "training"))
+        if not self._cases:
+            raise InputError(f"{run / 'data' / 'training'} holds no case; run Training.prepare first")
+        archive = run / "data" / "patches.npz"
+        self._patches = dict(np.load(archive)) if archive.exists() and phase.transplants else None
+
+    def __len__(self) -> int:
+        return len(self._cases)
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        phase, rng = self._phase, np.random.default_rng((self._seed, 2, index))
+        _, image, regions = self._cases[int(rng.integers(len(self._cases)))]
+        image, regions = image.astype(np.float32), regions.astype(np.float32) / 255
+        if self._patches is not None and rng.random() < phase.transplants:
+            image, regions = transplant(image, regions, self._patch(rng), self._spacing, rng)
+        both = np.concatenate([image, regions])
+        if phase.flips:
+            both = flip(both, (0,), rng)
+        size, centre = both.shape[1:], None
+        if _cropped(phase, index):
+            size = phase.crop
+            centre = _somewhere(both[len(image) :], rng) if rng.random() < 0.8 else _inside(both[: len(image)], rng)
+        both = deform(both, phase, rng, size, centre)
+        image, regions = both[: len(image)], both[len(image) :]
+        if phase.intensity:
+            image = recolour(image, phase.intensity, rng)
+        if phase.sequence_dropout:
+            image = drop_sequences(image, phase.sequence_dropout, rng)
+        return {"image": torch.tensor(image), "regions": torch.tensor(regions)}
+
+    def _patch(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        chosen = int(rng.integers(len(self._patches["centre"])))
+        patch = {key: values[chosen] for key, values in self._patches.items()}
+        patch["image"] = patch["image"].astype(np.float32)
+        patch["regions"] = patch["regions"].astype(np.float32) / 255
+        if rng.random() < 0.5:  # the same lesion in the other hemisphere
+            patch = {"centre": patch["centre"] * np.array([-1, 1, 1]), **{k: np.flip(patch[k], -3) for k in ("image", "regions", "inside")}}
+        return patch
+
+
+class Validation(Dataset):
+    """The held-out cases, untouched: `name`, `image`, `regions`."""
+
+    def __init__(self, run: Path) -> None:
+        self._cases = list(_cases(run / "data" / "validation"))
+
+    def __len__(self) -> int:
+        return len(self._cases)
+
+    def __getitem__(self, index: int) -> dict:
+        name, image, regions = self._cases[index]
+        return {"name": name, "image": torch.from_numpy(image.astype(np.float32)), "regions": torch.from_numpy(regions.astype(np.float32) / 255)}
+
+
+def _cases(folder: Path):
+    for path in sorted(folder.glob("*.npz")):
+        with np.load(path) as archive:
+            yield path.stem, archive["image"], archive["regions"]
+
+
+def _cropped(phase: Phase, index: int) -> bool:
+    """Whether item `index` is a crop; all items of one batch are alike, so that they stack."""
+    full = phase.full_every and (index // phase.batch_size) % phase.full_every == 0
+    return bool(phase.crop) and not full
+
+
+def _somewhere(regions: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A voxel of a region drawn at random, so that small regions are seen as often as large ones."""
+    order = rng.permutation(len(regions))
+    for region in order:
+        voxels = np.flatnonzero(regions[region] > 0.5)
+        if len(voxels):
+            return np.array(np.unravel_index(voxels[rng.integers(len(voxels))], regions.shape[1:]))
+    return np.array(regions.shape[1:]) // 2
+
+
+def _inside(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A voxel of the brain drawn at random."""
+    voxels = np.flatnonzero((image != 0).any(axis=0))
+    return np.array(np.unravel_index(voxels[rng.integers(len(voxels))], image.shape[1:]))
