@@ -1,0 +1,182 @@
+"""One patient's sequences, read, checked and brought onto one grid."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import combinations
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from LDMSegLib.cases import checks, geometry, naming
+from LDMSegLib.cases.read import read_volume
+from LDMSegLib.cases.volume import Volume
+from LDMSegLib.errors import InputError
+from LDMSegLib.specification import Sequence
+
+# Less than this and the brains are in different places altogether: nothing a registration note would mend.
+_NO_OVERLAP_DICE = 0.02
+# Below this share of the reference's field of view the warning says how much of it an image covers.
+_FULL_COVERAGE = 0.95
+
+
+class Sequences(Protocol):
+    """What a case needs of a bundle's specification."""
+
+    @property
+    def sequences(self) -> tuple[Sequence, ...]: ...
+    @property
+    def reference(self) -> str: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A patient: every present sequence on the grid of the reference one, in the specification's order.
+
+    `volumes` all have the reference's shape and affine; each keeps its own file's path and header, so the header of
+    `volumes[reference]` is the one to write results with. `missing` names the sequences that are not there.
+    """
+
+    id: str
+    volumes: Mapping[str, Volume]
+    reference: str
+    warnings: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+
+    @property
+    def grid(self) -> Volume:
+        """The reference's volume: results have its shape, affine and header."""
+        return self.volumes[self.reference]
+
+    def foreground(self) -> np.ndarray:
+        """(X, Y, Z) bool: voxels that are not 0 in some sequence."""
+        return np.logical_or.reduce([volume.array != 0 for volume in self.volumes.values()])
+
+
+def load_case(paths: Mapping[str, str | Path], specification: Sequences, id: str | None = None) -> Case:
+    """Read a case and bring all its sequences onto the reference's grid.
+
+    A grid within geometry.SAME_GRID_MM of the reference's is the same grid: its values are used as they are, also where
+    its axes are stored in another order. Any other is resampled linearly in world space, with a warning.
+
+    Args:
+        paths: sequence name → NIfTI file, as `naming.assign` gives it.
+        specification: the bundle's, for its sequences and reference sequence.
+        id: what to call the case; by default what its file names have in common, else its folder's name.
+
+    Raises:
+        InputError: a required sequence is absent, an unknown one is given, one image is given twice, an image cannot be
+            read or used (see `read_volume`), or a sequence does not overlap the reference in world space.
+    """
+    files = _known(paths, specification)
+    volumes = _read(files)
+    _reject_copies(volumes)
+    reference, warnings = _reference(tuple(volumes), specification)
+    findings = {name: checks.inspect(volume) for name, volume in volumes.items()}
+    warnings += checks.image_warnings(findings, reference)
+    for name, volume in volumes.items():
+        background = None if findings[name].skull else findings[name].background
+        if background:
+            volumes[name] = replace(volume, array=volume.array - np.float32(background))
+    target = volumes[reference]
+    for name, volume in volumes.items():
+        volumes[name], note = _onto(name, volume, reference, target)
+        warnings += note
+    stripped = [name for name, found in findings.items() if not found.skull]
+    warnings += _overlaps({name: volumes[name] for name in stripped}, reference)
+    missing = tuple(s.name for s in specification.sequences if s.name not in volumes)
+    return Case(id=id or case_id(list(files.values())), volumes=volumes, reference=reference, warnings=tuple(warnings), missing=missing)
+
+
+def case_id(files: list[Path]) -> str:
+    """What the files' names have in common up to a separator, else the name of the folder they lie in, else "case"."""
+    names = [naming.stem(file) for file in files]
+    common = os.path.commonprefix(names)
+    if any(len(name) > len(common) and name[len(common)].isalnum() for name in names):
+        # The prefix ends within a word: go back to the last separator.
+        end = max((i for i, letter in enumerate(common) if not letter.isalnum()), default=0)
+        common = common[:end]
+    common = common.strip(" _-.+") if len(names) > 1 else ""
+    return common or files[0].resolve().parent.name or "case"
+
+
+def _known(paths: Mapping[str, str | Path], specification: Sequences) -> dict[str, Path]:
+    names = tuple(s.name for s in specification.sequences)
+    unknown = [name for name in paths if name not in names]
+    if unknown:
+        raise InputError(f"the sequence '{unknown[0]}' is not known to this model, expected {', '.join(names)}; give only these")
+    absent = [s for s in specification.sequences if s.required and s.name not in paths]
+    if absent:
+        what = " and ".join(f"{s.title} ({s.name})" for s in absent)
+        raise InputError(f"no image was given for {what}, this model needs all of {', '.join(names)}; add it")
+    if not paths:
+        raise InputError(f"no image was given, expected at least one of {', '.join(names)}; add one")
+    files = {name: Path(paths[name]).expanduser() for name in names if name in paths}
+    for (name, file), (other, same) in combinations(files.items(), 2):
+        if file.resolve() == same.resolve():
+            raise InputError(f"the file {file} was given both as {name} and as {other}, expected two different images; give each its own")
+    return files
+
+
+def _read(files: Mapping[str, Path]) -> dict[str, Volume]:
+    # Decompression lets other threads run; two files at a time keep memory small.
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        return dict(zip(files, pool.map(read_volume, files.values()), strict=True))
+
+
+def _reject_copies(volumes: Mapping[str, Volume]) -> None:
+    for (name, volume), (other, same) in combinations(volumes.items(), 2):
+        a, b = volume.array, same.array
+        if a.shape == b.shape and np.array_equal(a[::7, ::7, ::7], b[::7, ::7, ::7]) and np.array_equal(a, b):
+            raise InputError(
+                f"{volume.path} and {same.path} hold the same image, expected two different sequences ({name} and {other}); give the right "
+                "file for each"
+            )
+
+
+def _reference(present: tuple[str, ...], specification: Sequences) -> tuple[str, list[str]]:
+    wanted = specification.reference
+    if wanted in present:
+        return wanted, []
+    return present[0], [f"{wanted} is missing, so {present[0]} gives the grid of the results; add {wanted} if there is one"]
+
+
+def _onto(name: str, volume: Volume, reference: str, target: Volume) -> tuple[Volume, list[str]]:
+    """The volume on the target's grid, and what to tell about it."""
+    if volume is target:
+        return volume, []
+    array, affine = geometry.aligned_axes(volume.array, volume.affine, target.affine)
+    if geometry.same_grid(affine, array.shape, target.affine, target.shape):
+        return replace(volume, array=np.ascontiguousarray(array), affine=target.affine), []
+    covered = geometry.coverage(volume.affine, volume.shape, target.affine, target.shape)
+    how = geometry.difference(volume.affine, volume.shape, target.affine, target.shape)
+    apart = (
+        f"{volume.path or name} ({name}) does not overlap {target.path or reference} ({reference}) in space ({how}), expected images of "
+        "one patient in one position; check that they belong together and register them"
+    )
+    if covered == 0.0:
+        raise InputError(apart)
+    moved = geometry.resample_to(volume.array, volume.affine, target.affine, target.shape)
+    if not moved.any():
+        raise InputError(apart)
+    part = f", covering {covered:.0%} of its field of view" if covered < _FULL_COVERAGE else ""
+    note = f"{name} lies on another grid than {reference} and was resampled onto it: {how}{part}; check that the two are aligned"
+    return replace(volume, array=moved, affine=target.affine), [note]
+
+
+def _overlaps(volumes: Mapping[str, Volume], reference: str) -> list[str]:
+    if reference not in volumes:
+        return []
+    dice = {n: checks.foreground_dice(v.array, volumes[reference].array) for n, v in volumes.items() if n != reference}
+    for name, value in dice.items():
+        if value < _NO_OVERLAP_DICE:
+            files = [f"{volumes[n].path or n} ({n})" for n in (name, reference)]
+            raise InputError(
+                f"the brains in {files[0]} and {files[1]} do not overlap, expected images of one patient in one position; check that they belong "
+                "together and register them"
+            )
+    return checks.overlap_warnings(dice, reference)
