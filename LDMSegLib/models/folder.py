@@ -33,15 +33,12 @@ def written_at_once(folder: str | Path, overwrite: bool = False) -> Iterator[Pat
         partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".partial", dir=folder.parent))
         partial.chmod(0o755)  # mkdtemp's 0o700 would hide a shared bundle from everyone else
         yield partial
-        if overwrite and folder.exists():
-            old = partial.with_suffix(".old")
-            folder.rename(old)
+        if not folder.exists():
             partial.rename(folder)
-            shutil.rmtree(old, ignore_errors=True) if old.is_dir() else old.unlink()
-        elif folder.exists():
-            raise _taken(folder)
+        elif overwrite:
+            _replace(folder, partial)
         else:
-            partial.rename(folder)
+            raise _taken(folder)
     except OSError as error:
         raise OutputError(
             f"'{folder}' cannot be written ({error.strerror or error}); choose a writable folder with enough space"
@@ -49,6 +46,20 @@ def written_at_once(folder: str | Path, overwrite: bool = False) -> Iterator[Pat
     finally:
         if partial is not None:
             shutil.rmtree(partial, ignore_errors=True)
+
+
+def _replace(folder: Path, partial: Path) -> None:
+    old = partial.with_suffix(".old")
+    folder.rename(old)
+    try:
+        partial.rename(folder)
+    except OSError:
+        old.rename(folder)
+        raise
+    if old.is_dir():
+        shutil.rmtree(old, ignore_errors=True)
+    else:
+        old.unlink()
 
 
 def _taken(folder: Path) -> OutputError:
