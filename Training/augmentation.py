@@ -10,7 +10,9 @@ from torch.nn import functional as F
 from Training.configuration import Phase
 
 
-def deform(volume: np.ndarray, phase: Phase, rng: np.random.Generator, size: tuple[int, ...], centre: np.ndarray | None = None) -> np.ndarray:
+def deform(
+    volume: np.ndarray, phase: Phase, rng: np.random.Generator, size: tuple[int, ...], centre: np.ndarray | None = None
+) -> np.ndarray:
     """Rotate, scale, bend and crop in one linear interpolation.
 
     Args:

@@ -1,6 +1,6 @@
 """Phase 1: the compression autoencoder on region maps (f = 4).
 
-    python -m Training.autoencoder --config Training/configs/small.json --data DATA --run runs/small
+python -m Training.autoencoder --config Training/configs/small.json --data DATA --run runs/small
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ class AutoencoderTask:
         self._device = fabric.device
         self._names = [region.name for region in configuration.regions]
 
-    def loss(self, model: nn.Module, batch: dict[str, torch.Tensor], generator: torch.Generator) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    def loss(
+        self, model: nn.Module, batch: dict[str, torch.Tensor], generator: torch.Generator
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         target = batch["regions"]
         torch.manual_seed(int(torch.randint(2**31, (1,), generator=generator)))  # the network draws its own noise
         logits, mean, deviation = model(centred(target))

@@ -35,7 +35,9 @@ class ConditioningTask:
         self._device = fabric.device
         self._names = [region.name for region in configuration.regions]
 
-    def loss(self, model: nn.Module, batch: dict[str, torch.Tensor], generator: torch.Generator) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    def loss(
+        self, model: nn.Module, batch: dict[str, torch.Tensor], generator: torch.Generator
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         return region_loss(model(batch["image"]), batch["regions"]), {}
 
     def validate(self, model: nn.Module) -> tuple[dict[str, float], dict[str, torch.Tensor]]:

@@ -20,7 +20,8 @@ class Phase:
     "cosine"; `ema` the decay of the averaged weights (0 = none); `crop` the size of tumour-centred crops, with a full
     volume every `full_every` items; `rotation` in degrees, `scaling` and `intensity`
     relative, `elastic` in voxels; `sequence_dropout` the
-    chance of each sequence to be missing; `transplants` the share of training items that are lesion crops in another brain.
+    chance of each sequence to be missing; `copies` how many changed versions of each latent are cached; `draws` how many
+    noise levels one MRI serves in a step; `transplants` the share of training items that are lesion crops in another brain.
     """
 
     batch_size: int
@@ -41,6 +42,7 @@ class Phase:
     full_every: int = 0
     kl_weight: float = 0.0
     draws: int = 1
+    copies: int = 1
     sample_latents: bool = False
     supervised_weight: float = 0.0
     validate_every: int = 500

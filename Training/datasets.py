@@ -98,7 +98,11 @@ class Validation(Dataset):
 
     def __getitem__(self, index: int) -> dict:
         name, image, regions = self._cases[index]
-        return {"name": name, "image": torch.from_numpy(image.astype(np.float32)), "regions": torch.from_numpy(regions.astype(np.float32) / 255)}
+        return {
+            "name": name,
+            "image": torch.from_numpy(image.astype(np.float32)),
+            "regions": torch.from_numpy(regions.astype(np.float32) / 255),
+        }
 
 
 def _cases(folder: Path):

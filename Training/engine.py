@@ -33,7 +33,9 @@ class Task(Protocol):
     model: nn.Module  # what is trained; everything else the task holds is frozen
     dataset: Dataset
 
-    def loss(self, model: nn.Module, batch: dict[str, torch.Tensor], generator: torch.Generator) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    def loss(
+        self, model: nn.Module, batch: dict[str, torch.Tensor], generator: torch.Generator
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Loss of one batch and scalars worth a curve. All randomness comes from `generator`."""
 
     def validate(self, model: nn.Module) -> tuple[dict[str, float], dict[str, torch.Tensor]]:
@@ -60,7 +62,9 @@ def parse(description: str) -> tuple[Configuration, Options]:
     """The command line that all phases share."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--config", type=Path, required=True, help="one of Training/configs/*.json")
-    parser.add_argument("--data", type=Path, help="folder with BraTS cases and .npz files; prepared into the run folder if that was not done yet")
+    parser.add_argument(
+        "--data", type=Path, help="folder with BraTS cases and .npz files; prepared into the run folder if that was not done yet"
+    )
     parser.add_argument("--run", type=Path, required=True, help="folder for prepared data, checkpoints and curves")
     parser.add_argument("--max-minutes", type=float, default=math.inf, help="stop (resumably) after this long")
     parser.add_argument("--steps", type=int, default=0, help="instead of the configuration's number of optimiser steps")

@@ -105,7 +105,7 @@ def _labelmaps(configuration: Configuration, archive: np.lib.npyio.NpzFile) -> I
 
 
 def _patches(configuration: Configuration, archive: np.lib.npyio.NpzFile) -> Iterator[dict[str, np.ndarray]]:
-    """Lesion crops on a lattice of the model's spacing: `image`, `regions`, `inside` (within the crop), `centre` RAS mm from the brain's."""
+    """Lesion crops on a lattice of the model's spacing: `image`, `regions`, `inside` the crop, `centre` RAS mm from the brain's."""
     whole = _affine_of((128, 128, 128))
     scale = configuration.intensity.scale
     size = archive["seg"].shape[-1]

@@ -1,0 +1,77 @@
+"""Phase 2: the unconditional diffusion on the latents of label maps.
+
+python -m Training.diffusion --config Training/configs/small.json --data DATA --run runs/small
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+from torch.nn import functional as F
+
+from LDMSegLib.diffusion.schedule import NoiseSchedule
+from LDMSegLib.models.networks import build
+from Training.configuration import Configuration
+from Training.engine import Options, parse, picture, train
+from Training.latents import Latents, load_autoencoder
+from Training.sampling import sample_regions
+
+
+class DiffusionTask:
+    """Predict what the schedule asks for (noise, v or x0) at a random noise level."""
+
+    name = "diffusion"
+
+    def __init__(self, configuration: Configuration, options: Options, fabric: Fabric) -> None:
+        self.phase = configuration.phases[self.name]
+        self.model = build(configuration.networks["unet"])
+        self._schedule = NoiseSchedule.from_specification(configuration.schedule)
+        if fabric.is_global_zero:  # the first process encodes; the others then read its file
+            Latents(configuration, options.run, options.seed, fabric.device)
+        fabric.barrier()
+        self.dataset = Latents(configuration, options.run, options.seed, fabric.device)
+        self._autoencoder = load_autoencoder(configuration, options.run, fabric.device)
+        self._device = fabric.device
+
+    def loss(
+        self, model: nn.Module, batch: dict[str, torch.Tensor], generator: torch.Generator
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        return denoising_loss(self._schedule, batch["latent"], generator, model), {}
+
+    def validate(self, model: nn.Module) -> tuple[dict[str, float], dict[str, torch.Tensor]]:
+        # The same items and noise every time: the curve then shows the network, not the draw. (Training latents: the
+        # validation cases' label maps are not looked at in this phase at all.)
+        generator = torch.Generator().manual_seed(1)
+        batch = torch.stack([self.dataset[i]["latent"] for i in range(16)]).to(self._device)
+        loss = denoising_loss(self._schedule, batch, generator, model)
+        shape = batch.shape[1:]
+        drawn = sample_regions(
+            model, self._autoencoder, self._schedule, self.dataset.latent, shape, 2, seed=1, steps=20, device=self._device
+        )
+        return {"loss": float(loss), "wt_share": float((drawn > 0.5).float().mean())}, {
+            f"drawn_{i}": picture(d) for i, d in enumerate(drawn)
+        }
+
+    def extras(self) -> dict[str, Any]:
+        return {"latent": asdict(self.dataset.latent)}
+
+
+def denoising_loss(schedule: NoiseSchedule, clean: torch.Tensor, generator: torch.Generator, network: Any) -> torch.Tensor:
+    """Mean squared error of the network's prediction (Ho et al. 2020, eq. 14, for the schedule's target).
+
+    Args:
+        clean: (N, C, x, y, z) normalised latents.
+        network: called as network(x_t, t).
+    """
+    noise = torch.randn(clean.shape, generator=generator).to(clean.device)
+    t = torch.randint(schedule.steps, (len(clean),), generator=generator).to(clean.device)
+    predicted = network(schedule.add_noise(clean, noise, t), t)
+    return F.mse_loss(predicted.float(), schedule.target(clean, noise, t))
+
+
+if __name__ == "__main__":
+    train(DiffusionTask, *parse(__doc__))

@@ -1,0 +1,98 @@
+"""Latents of the label maps, computed once: what the unconditional diffusion learns from, and the scale all phases share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.data import Dataset
+
+from LDMSegLib.errors import InputError
+from LDMSegLib.models.networks import build
+from LDMSegLib.specification import Latent
+from Training.configuration import Configuration
+from Training.datasets import LabelMaps
+from Training.engine import trained_weights
+
+
+def load_autoencoder(configuration: Configuration, run: Path, device: torch.device) -> nn.Module:
+    """The trained autoencoder of this run, frozen.
+
+    Raises:
+        InputError: phase 1 has not been trained in this run folder.
+    """
+    try:
+        weights, _ = trained_weights(run, "autoencoder")
+    except FileNotFoundError:
+        raise InputError(f"{run} holds no trained autoencoder; run Training.autoencoder with this --run first") from None
+    network = build(configuration.networks["autoencoder"])
+    network.load_state_dict(weights)
+    return network.to(device).eval().requires_grad_(False)
+
+
+def encode(autoencoder: nn.Module, regions: torch.Tensor, sample: bool = False) -> torch.Tensor:
+    """Region maps (N, R, X, Y, Z) in [0, 1] → raw latents (N, C, x, y, z) float32: the mean, or a sample of the posterior."""
+    mean, deviation = autoencoder.encode(regions * 2 - 1)
+    return (mean + deviation * torch.randn_like(mean) if sample else mean).float()
+
+
+def normalise(z: torch.Tensor, latent: Latent) -> torch.Tensor:
+    """Raw latents → the diffusion's space."""
+    shift = torch.tensor(latent.shift, device=z.device).reshape(1, -1, 1, 1, 1) if latent.shift else 0.0
+    return (z - shift) * latent.scale
+
+
+class Latents(Dataset):
+    """Normalised latents (C, x, y, z) of all training label maps, `copies` randomly changed versions of each."""
+
+    def __init__(self, configuration: Configuration, run: Path, seed: int, device: torch.device) -> None:
+        phase = configuration.phases["diffusion"]
+        path = run / "diffusion" / "latents.pt"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            state = _encode_all(configuration, run, phase, seed, device)
+            torch.save(state, path.with_suffix(".part"))
+            os.replace(path.with_suffix(".part"), path)
+        state = torch.load(path, weights_only=True)
+        self.latent = Latent(**state["latent"])
+        self._latents = normalise(state["raw"].float(), self.latent)
+        self._seed = seed
+
+    def __len__(self) -> int:
+        return len(self._latents)
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        generator = torch.Generator().manual_seed(self._seed * 1_000_003 + index)
+        return {"latent": self._latents[int(torch.randint(len(self._latents), (1,), generator=generator))]}
+
+
+def _encode_all(configuration: Configuration, run: Path, phase: Any, seed: int, device: torch.device) -> dict[str, Any]:
+    autoencoder = load_autoencoder(configuration, run, device)
+    maps = LabelMaps(configuration, run, phase, seed)
+    raw, tumour = [], []
+    for index in range(len(maps) * max(phase.copies, 1)):
+        regions = maps[index]["regions"][None].to(device)
+        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16):
+            raw.append(encode(autoencoder, regions, phase.sample_latents).cpu())
+        tumour.append(F.max_pool3d(regions.amax(dim=1, keepdim=True), configuration.latent["downsampling"]).cpu() > 0)
+    raw, tumour = torch.cat(raw), torch.cat(tumour)
+    # .clone(): the tensors must outlive inference mode
+    return {"raw": raw.clone().half(), "latent": _scaling(configuration, raw, tumour)}
+
+
+def _scaling(configuration: Configuration, raw: torch.Tensor, tumour: torch.Tensor) -> dict[str, Any]:
+    """Shift and scale. "global" is the paper's 1/SD over everything; "tumour" centres on the background and divides by the
+    SD inside tumours, because tumours are so few that over everything they would lie 6 to 28 SD out, where a diffusion's
+    last noise level no longer hides them."""
+    channels, downsampling = raw.shape[1], configuration.latent["downsampling"]
+    if configuration.latent.get("normalisation", "global") == "global":
+        return {"channels": channels, "downsampling": downsampling, "scale": float(1 / raw.std()), "shift": ()}
+    outside = ~tumour.expand_as(raw)
+    shift = tuple(float(raw[:, c][outside[:, c]].mean()) for c in range(channels))
+    centred = raw - torch.tensor(shift).reshape(1, -1, 1, 1, 1)
+    scale = 1 / centred[tumour.expand_as(raw)].square().mean().sqrt()
+    return {"channels": channels, "downsampling": downsampling, "scale": float(scale), "shift": shift}

@@ -1,0 +1,41 @@
+"""A few samples during training, by the same samplers that users get."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import nn
+
+from LDMSegLib.diffusion.ensemble import run_ensemble
+from LDMSegLib.diffusion.samplers import make_sampler
+from LDMSegLib.diffusion.schedule import NoiseSchedule
+from LDMSegLib.specification import Latent, Mode
+
+
+def sample_regions(
+    denoise: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+    autoencoder: nn.Module,
+    schedule: NoiseSchedule,
+    latent: Latent,
+    shape: Sequence[int],
+    members: int,
+    seed: int,
+    steps: int,
+    device: torch.device,
+) -> torch.Tensor:
+    """Draw region probabilities (members, R, X, Y, Z) with DPM-Solver++(2M)."""
+    sampler = make_sampler(Mode("dpmpp_2m", steps, members), schedule)
+    shift = torch.tensor(latent.shift, device=device).reshape(1, -1, 1, 1, 1) if latent.shift else 0.0
+
+    def decode(z: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(device.type, torch.bfloat16):
+            return torch.sigmoid(autoencoder.decode(z / latent.scale + shift).float())[0]
+
+    def step(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(device.type, torch.bfloat16):
+            return denoise(x, t)
+
+    drawn: list[torch.Tensor] = []
+    run_ensemble(step, decode, sampler, shape, members, seed, members, lambda _, p: drawn.append(p.cpu()), device=device)
+    return torch.stack(drawn)
