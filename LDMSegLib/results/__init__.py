@@ -1,0 +1,1 @@
+"""What goes out: label map, probabilities, variance, uncertain regions, measurements, report, result folder."""

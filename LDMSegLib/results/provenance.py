@@ -1,0 +1,140 @@
+"""How a result came about, as one dictionary that JSON can hold: enough to tell it apart and to make it again."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import platform
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import LDMSegLib
+
+GENERATOR = "LDMSeg"
+FORMAT = 1
+RESEARCH_USE = "Research use only — not a medical device; not for diagnosis or treatment."
+PACKAGES = ("torch", "monai", "numpy", "scipy", "nibabel", "safetensors", "matplotlib")
+
+
+def build_provenance(
+    *,
+    bundle: Mapping[str, Any],
+    inputs: Iterable[Mapping[str, Any]],
+    geometry: Mapping[str, Any],
+    seed: int,
+    mode: str,
+    sampler: str,
+    steps: int,
+    members_requested: int,
+    members_finished: int,
+    threshold: float,
+    device: Mapping[str, Any],
+    threads: int,
+    timings: Mapping[str, float],
+    warnings: Iterable[str] = (),
+    software: Mapping[str, str] | None = None,
+    synthetic: bool = False,
+    finished_at: datetime | None = None,
+    **more: Any,
+) -> dict[str, Any]:
+    """Put together the content of provenance.json.
+
+    Args:
+        bundle: Name, version, weights and their SHA-256, e.g. {"name": ..., "version": ..., "sha256": {file: hash}}.
+        inputs: One mapping per sequence, see `describe_input`.
+        geometry: Shape, spacing in mm and affine (voxel to world RAS in mm) of the result's grid.
+        seed, mode, sampler, steps, members_requested, members_finished, threshold: What was sampled and how.
+        device: E.g. {"kind": "cuda", "name": ..., "precision": "bfloat16"}.
+        threads: CPU threads used.
+        timings: Seconds by stage.
+        warnings: Sentences the user was told.
+        software: Versions, `software_versions()` by default.
+        synthetic: The input is not a patient.
+        finished_at: Now by default; written in UTC.
+        **more: Further plain values, kept under their names.
+
+    Returns:
+        A dictionary of plain values.
+    """
+    finished_at = finished_at or datetime.now(timezone.utc)
+    return {
+        "generator": GENERATOR,
+        "format": FORMAT,
+        "intended_use": RESEARCH_USE,
+        "finished_at": finished_at.astimezone(timezone.utc).isoformat(timespec="seconds"),
+        "synthetic_input": bool(synthetic),
+        "partial": members_finished < members_requested,
+        "bundle": plain(bundle),
+        "sampling": {
+            "seed": int(seed),
+            "mode": mode,
+            "sampler": sampler,
+            "steps": int(steps),
+            "members_requested": int(members_requested),
+            "members_finished": int(members_finished),
+            "threshold": plain(threshold),
+        },
+        "inputs": [plain(item) for item in inputs],
+        "geometry": plain(geometry),
+        "device": {**plain(device), "threads": int(threads)},
+        "software": plain(software if software is not None else software_versions()),
+        "timings_s": {name: round(float(seconds), 3) for name, seconds in timings.items()},
+        "warnings": [str(sentence) for sentence in warnings],
+        **plain(more),
+    }
+
+
+def describe_input(sequence: str, path: str | Path) -> dict[str, Any]:
+    """A file that was read: which sequence, where, size in bytes and SHA-256."""
+    path = Path(path)
+    return {"sequence": sequence, "file": path.name, "path": str(path), "bytes": path.stat().st_size, "sha256": file_sha256(path)}
+
+
+def describe_geometry(shape: Iterable[int], affine: Any) -> dict[str, Any]:
+    """Shape, spacing in mm and affine (voxel to world RAS in mm) of a grid."""
+    rows = [[float(x) for x in row] for row in affine]
+    spacing = [sum(rows[i][j] ** 2 for i in range(3)) ** 0.5 for j in range(3)]
+    return {"shape": [int(n) for n in shape], "spacing_mm": [round(s, 6) for s in spacing], "affine_ras_mm": rows}
+
+
+def file_sha256(path: str | Path) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal."""
+    with open(path, "rb") as stream:
+        digest = hashlib.sha256()
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def software_versions(packages: Iterable[str] = PACKAGES) -> dict[str, str]:
+    """Versions of LDMSeg, Python, the system and the packages that are installed; imports none of them."""
+    versions = {GENERATOR: LDMSegLib.__version__, "python": platform.python_version(), "system": platform.platform()}
+    for name in packages:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def plain(value: Any) -> Any:
+    """The same value made of dict, list, str, int, float, bool and None; numbers that JSON has no word for become None.
+
+    Raises:
+        TypeError: Something that is not a plain value.
+    """
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if hasattr(value, "tolist"):  # numpy arrays and scalars
+        value = value.tolist()
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, float):
+        return value if value - value == 0 else None
+    if value is None or isinstance(value, (str, int, bool)):
+        return value
+    raise TypeError(f"{type(value).__name__} cannot go into provenance.json, expected a plain value")
