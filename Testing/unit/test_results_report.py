@@ -143,7 +143,7 @@ def test_the_contours_carry_the_regions_colours():
     for region in REGIONS:
         color = tuple(channel / 255 for channel in region.color)
         drawn, undrawn = (share_of(page[: len(page) // 2, : page.shape[1] // 4], color, 0.3) for page in (found, empty))
-        assert drawn > 0.002 and undrawn == 0, region.name
+        assert drawn > 0.0003 and undrawn == 0, region.name
 
 
 def test_research_use_is_on_the_page_and_in_the_file():
