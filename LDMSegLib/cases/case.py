@@ -176,7 +176,7 @@ def _overlaps(volumes: Mapping[str, Volume], reference: str) -> list[str]:
         if value < _NO_OVERLAP_DICE:
             files = [f"{volumes[n].path or n} ({n})" for n in (name, reference)]
             raise InputError(
-                f"the brains in {files[0]} and {files[1]} do not overlap, expected images of one patient in one position; check that they belong "
-                "together and register them"
+                f"the brains in {files[0]} and {files[1]} do not overlap, expected images of one patient in one position; check that they "
+                "belong together and register them"
             )
     return checks.overlap_warnings(dice, reference)

@@ -219,10 +219,10 @@ def _tumour(
     # mm outside the core's surface (negative: inside), made irregular.
     outside = distance - radius * (1 + 0.16 * lumps + 0.07 * bumps)
     solid = ndimage.binary_opening(brain & (ndimage.gaussian_filter(fluid, 1.0) < 0.6))
-    core = _largest((outside < 0) & solid)
+    core = ndimage.binary_fill_holes(_largest((outside < 0) & solid))
     # The rim is thick in places and nearly broken in others.
     thickness = np.maximum(3.4 + 2.6 * _noise(rng, shape, 9.0) + 1.2 * bumps + 0.7 * grain, 1.2)
-    necrosis = core & (outside < -thickness)
+    necrosis = ndimage.binary_erosion(core) & (outside < -thickness)
     # Oedema reaches far along white matter, hardly into grey (that makes its fingers), and seldom to the other side.
     smooth_white = ndimage.gaussian_filter(white, 1.2)
     reach = 20.0 * (1 + 0.30 * lumps + 0.25 * _noise(rng, shape, 9.0)) * (0.08 + 0.95 * smooth_white) + 1.2 * grain
