@@ -68,12 +68,12 @@ class NoiseSchedule:
     @cached_property
     def alpha(self) -> Tensor:
         """Signal amplitude sqrt(alpha_bar) per timestep, (T,) float32."""
-        return torch.tensor([self.level(t)[0] for t in range(self.steps)], dtype=torch.float32)
+        return self._table(0)
 
     @cached_property
     def sigma(self) -> Tensor:
         """Noise amplitude sqrt(1 - alpha_bar) per timestep, (T,) float32."""
-        return torch.tensor([self.level(t)[1] for t in range(self.steps)], dtype=torch.float32)
+        return self._table(1)
 
     def level(self, t: int) -> tuple[float, float]:
         """(alpha_t, sigma_t) in double precision; `CLEAN` (-1) is the data itself, (1, 0)."""
@@ -119,6 +119,11 @@ class NoiseSchedule:
         if self.prediction == "x0":
             return (x_t.float() - alpha * output) / sigma
         return sigma * x_t.float() + alpha * output
+
+    def _table(self, which: int) -> Tensor:
+        # first asked for during inference, the table must still serve training afterwards
+        with torch.inference_mode(False):
+            return torch.tensor([self.level(t)[which] for t in range(self.steps)], dtype=torch.float32)
 
     def _at(self, t: int | Tensor, like: Tensor) -> tuple[float, float] | tuple[Tensor, Tensor]:
         if not isinstance(t, Tensor):

@@ -135,12 +135,12 @@ def test_each_sample_of_a_batch_has_its_own_timestep():
 
 @pytest.mark.parametrize("prediction", PREDICTIONS)
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_a_half_precision_network_does_not_degrade_the_schedule(prediction, dtype):
+@pytest.mark.parametrize("t", [torch.tensor([10, 400, 990]), 400], ids=["each", "all"])
+def test_a_half_precision_network_does_not_degrade_the_schedule(prediction, dtype, t):
     """Regression: one add_noise with bfloat16 latents turns the tables of MONAI 1.6.1's schedulers to bfloat16 for good."""
     schedule = build(prediction=prediction)
     before = schedule.alpha.clone(), schedule.sigma.clone()
     x0, noise = latents(dtype=dtype)
-    t = torch.tensor([10, 400, 990])
     for got, wanted in (
         (schedule.add_noise(x0, noise, t), schedule.add_noise(x0.float(), noise.float(), t)),
         (schedule.target(x0, noise, t), schedule.target(x0.float(), noise.float(), t)),
@@ -161,6 +161,18 @@ def test_autocast_does_not_narrow_the_arithmetic():
     with torch.autocast("cpu", dtype=torch.bfloat16):
         got = schedule.add_noise(x0, noise, t), schedule.to_x0(noise, x0, t)
     assert all(torch.equal(a, b) for a, b in zip(got, wanted, strict=True))
+
+
+def test_a_schedule_first_used_for_inference_still_trains():
+    schedule = build(prediction="v")
+    x0, noise = latents()
+    t = torch.tensor([10, 400, 990])
+    with torch.inference_mode():
+        schedule.to_x0(noise, x0, t)
+    assert not schedule.alpha.is_inference() and not schedule.sigma.is_inference()
+    output = noise.clone().requires_grad_()
+    schedule.to_x0(output, schedule.add_noise(x0, noise, t), t).sum().backward()
+    torch.testing.assert_close(output.grad, -schedule.sigma[t].reshape(3, 1, 1, 1, 1).expand_as(noise))
 
 
 def test_the_data_itself_is_the_level_before_the_first_timestep():

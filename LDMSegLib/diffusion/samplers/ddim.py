@@ -37,6 +37,4 @@ class Ddim:
         t = self.timesteps[index]
         alpha_s, sigma_s = self.schedule.level(following(self.timesteps, index))
         x0 = self.schedule.to_x0(model_output, x_t, t)
-        if sigma_s == 0.0:
-            return Step(x0)
         return Step(alpha_s * x0 + sigma_s * self.schedule.to_epsilon(model_output, x_t, t))
