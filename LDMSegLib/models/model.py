@@ -1,0 +1,86 @@
+"""A bundle brought to life on a device: MRI → embedding, noisy latent → prediction, latent → region probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from LDMSegLib.errors import InputError
+from LDMSegLib.models.device import Device
+from LDMSegLib.models.layout import Bundle
+from LDMSegLib.models.weights import load_networks
+from LDMSegLib.specification import Mode, Specification
+
+
+class Model:
+    """The networks that one sampling mode needs. Networks compute in the device's precision, latents stay float32."""
+
+    def __init__(self, bundle: Bundle, mode: Mode, device: Device) -> None:
+        """Load the weights; raises BundleError as `load_networks` does."""
+        self.bundle, self.mode, self.device = bundle, mode, device
+        names = ["autoencoder", mode.unet] + ([mode.controlnet, "conditioning"] if mode.controlnet else [])
+        networks = load_networks(bundle, device.kind, device.dtype, names)
+        self._autoencoder, self._unet = networks["autoencoder"], networks[mode.unet]
+        self._controlnet = networks[mode.controlnet] if mode.controlnet else None
+        self._conditioning = networks.get("conditioning")
+        latent = bundle.specification.latent
+        self._scale = latent.scale
+        self._shift = torch.tensor(latent.shift, device=device.kind).reshape(1, -1, 1, 1, 1) if latent.shift else 0.0
+
+    @property
+    def specification(self) -> Specification:
+        return self.bundle.specification
+
+    def latent_shape(self, shape: tuple[int, int, int]) -> tuple[int, int, int, int]:
+        """(C, x, y, z) of the latent of an image of this shape."""
+        latent = self.specification.latent
+        return (latent.channels, *(n // latent.downsampling for n in shape))
+
+    @torch.inference_mode()
+    def embed(self, mri: np.ndarray) -> torch.Tensor:
+        """Read the MRI: (sequences, X, Y, Z) float32 in the network's range → embedding (1, E, x, y, z), once per case."""
+        return self._conditioning(self._to_network(torch.from_numpy(mri)[None]))
+
+    def denoiser(self, embedding: torch.Tensor | None = None) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+        """A function (x_t (n, C, x, y, z), t (n,)) → prediction; steered by the embedding, or unconditional without one."""
+
+        def denoise(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+            x = self._to_network(x)
+            if embedding is None:
+                return self._unet(x, t)
+            down, middle = self._controlnet(x, t, embedding.expand(len(x), -1, -1, -1, -1))
+            return self._unet(x, t, down_block_additional_residuals=down, mid_block_additional_residual=middle)
+
+        return denoise
+
+    def decode(self, z: torch.Tensor) -> torch.Tensor:
+        """Clean latent (1, C, x, y, z) in the diffusion's space → region probabilities (R, X, Y, Z) float32."""
+        logits = self._autoencoder.decode(self._to_network(z / self._scale + self._shift))
+        return torch.sigmoid(logits[0].float())
+
+    def _to_network(self, x: torch.Tensor) -> torch.Tensor:
+        return x.to(self.device.kind, self.device.dtype)
+
+
+def sampling_mode(specification: Specification, name: str | None, steps: int | None, members: int | None) -> Mode:
+    """The bundle's mode of that name with the user's own number of steps or members.
+
+    Raises:
+        BundleError: there is no such mode. InputError: the mode's steps are fixed, or a number makes no sense.
+    """
+    mode = specification.mode(name)
+    if steps is not None:
+        if mode.timesteps and steps != mode.steps:
+            chosen = name or specification.default_mode
+            raise InputError(f"mode '{chosen}' was distilled for {mode.steps} steps, not {steps}; leave --steps out or choose another mode")
+        if not 1 <= steps <= specification.schedule.steps:
+            raise InputError(f"--steps is {steps}, expected 1 to {specification.schedule.steps}; give another number")
+        mode = replace(mode, steps=steps)
+    if members is not None:
+        if members < 1:
+            raise InputError(f"--members is {members}, expected at least 1; give another number")
+        mode = replace(mode, members=members)
+    return mode

@@ -1,0 +1,198 @@
+"""The first job: one case in, its sub-regions, probabilities and variance out, on the case's own grid."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from LDMSegLib.cases.case import Case
+from LDMSegLib.cases.grid import PlacedGrid, from_grid, place, to_grid
+from LDMSegLib.cases.intensity import background, normalise
+from LDMSegLib.diffusion.ensemble import EnsembleRun, run_ensemble
+from LDMSegLib.diffusion.samplers import make_sampler
+from LDMSegLib.diffusion.schedule import NoiseSchedule
+from LDMSegLib.diffusion.statistics import RunningStatistics
+from LDMSegLib.errors import Cancelled
+from LDMSegLib.events import Cancellation, Reporter, Silent
+from LDMSegLib.models.model import Model
+from LDMSegLib.results.labels import label_map, nest, region_masks
+from LDMSegLib.results.measurements import measure
+from LDMSegLib.results.provenance import build_provenance, describe_geometry, describe_input
+from LDMSegLib.results.segmentation import Segmentation
+from LDMSegLib.results.uncertain_regions import find_uncertain_regions
+from LDMSegLib.specification import Specification
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a user may choose for a run. `threshold` None = the bundle's; `batch_size` members are sampled at once at most."""
+
+    seed: int = 0
+    threshold: float | None = None
+    batch_size: int = 8
+    mode_name: str = ""
+    synthetic: bool = False
+
+
+@dataclass
+class _Timer:
+    """Seconds by stage, for the provenance."""
+
+    reporter: Reporter
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str, title: str) -> Iterator[None]:
+        self.reporter.stage(name, title)
+        start = time.monotonic()
+        yield
+        self.seconds[name] = time.monotonic() - start
+
+
+def segment(
+    case: Case, model: Model, settings: Settings = Settings(), reporter: Reporter | None = None, cancellation: Cancellation | None = None
+) -> Segmentation:
+    """Segment one case by an ensemble of the latent diffusion model.
+
+    Args:
+        case: sequences on one grid (see `cases.case.load_case`).
+        model: a bundle's networks, loaded for one sampling mode.
+        settings: seed, threshold, batch size.
+        reporter: hears stages "prepare", "condition", "sample" and "restore", and how far they are.
+        cancellation: asked between steps; what is finished then is still a result, marked partial.
+
+    Returns:
+        Everything on the grid of the case's reference sequence.
+
+    Raises:
+        Cancelled: before the first member was finished.
+        InputError: the images are empty or far too large, or memory does not suffice for one member.
+    """
+    spec, mode = model.specification, model.mode
+    reporter, cancellation = reporter or Silent(), cancellation or Cancellation()
+    timer = _Timer(reporter)
+    with timer.stage("prepare", "Preparing the images"):
+        foreground = case.foreground()
+        placed = place(foreground, case.grid.affine, spec.grid)
+        mri = prepare(case, spec, placed)
+    with timer.stage("condition", "Reading the MRI"):
+        denoise = model.denoiser(model.embed(mri))
+    ensemble = _Ensemble(spec, placed, spec.threshold if settings.threshold is None else settings.threshold)
+    with timer.stage("sample", f"Sampling {mode.members} members"):
+        sampler = make_sampler(mode, NoiseSchedule.from_specification(spec.schedule))
+        latent = model.latent_shape(placed.shape)
+        run = run_ensemble(
+            denoise,
+            model.decode,
+            sampler,
+            latent,
+            mode.members,
+            settings.seed,
+            settings.batch_size,
+            ensemble.add,
+            reporter,
+            cancellation,
+            model.device.kind,
+        )
+    if not run.finished:
+        raise Cancelled(
+            f"the segmentation of '{case.id}' was cancelled before its first member was finished, so there is no result; run it again"
+        )
+    with timer.stage("restore", "Bringing the result to the image's grid"):
+        return _restored(case, model, settings, ensemble, run, foreground, timer)
+
+
+def prepare(case: Case, spec: Specification, placed: PlacedGrid) -> np.ndarray:
+    """The case's sequences on the model's grid and in the network's range, (sequences, X, Y, Z) float32; missing ones empty."""
+
+    def one(name: str) -> np.ndarray:
+        if name not in case.volumes:
+            return np.full(placed.shape, background(spec.intensity), np.float32)
+        volume = case.volumes[name]
+        return to_grid(normalise(volume.array, spec.intensity), volume.affine, placed, background(spec.intensity))
+
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        return np.stack(list(pool.map(one, spec.sequence_names)))
+
+
+class _Ensemble:
+    """What is kept of the members: running mean and variance on the model's grid, and each member's own volumes."""
+
+    def __init__(self, spec: Specification, placed: PlacedGrid, threshold: float) -> None:
+        self.threshold = threshold
+        self.placed = placed
+        self.statistics = RunningStatistics()
+        self.volumes_ml: list[list[float]] = []
+        self._regions = spec.regions
+        self._voxel_ml = float(np.prod(placed.spacing)) / 1000.0
+
+    def add(self, member: int, probabilities: torch.Tensor) -> None:
+        probabilities = nest(probabilities, self._regions)
+        self.statistics.add(probabilities)
+        self.volumes_ml.append([float((p >= self.threshold).sum()) * self._voxel_ml for p in probabilities])
+
+
+def _restored(
+    case: Case, model: Model, settings: Settings, ensemble: _Ensemble, run: EnsembleRun, foreground: np.ndarray, timer: _Timer
+) -> Segmentation:
+    spec, mode, grid = model.specification, model.mode, case.grid
+    mean, variance = ensemble.statistics.mean.cpu().numpy(), ensemble.statistics.variance.cpu().numpy()
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        probabilities, variance = pool.map(lambda a: from_grid(a, ensemble.placed, grid.affine, grid.shape) * foreground, (mean, variance))
+    voxel_mm3 = float(abs(np.linalg.det(grid.affine[:3, :3])))
+    labels = label_map(
+        probabilities, spec.labels, spec.regions, ensemble.threshold, smallest_mm3=spec.min_component_mm3, voxel_mm3=voxel_mm3
+    )
+    warnings = list(case.warnings)
+    if case.missing:
+        warnings.append(f"without {', '.join(case.missing)}: the result rests on {', '.join(case.volumes)} alone and is less certain")
+    if run.partial:
+        warnings.append(f"partial result: {run.finished} of {run.requested} members were finished when it was stopped")
+    provenance = build_provenance(
+        bundle={"name": model.bundle.name, "version": model.bundle.version, "weights_sha256": spec.weights.sha256},
+        inputs=[describe_input(name, volume.path) for name, volume in case.volumes.items() if volume.path is not None],
+        geometry=describe_geometry(grid.shape, grid.affine),
+        seed=settings.seed,
+        mode=settings.mode_name or spec.default_mode,
+        sampler=mode.sampler,
+        steps=mode.steps,
+        members_requested=run.requested,
+        members_finished=run.finished,
+        threshold=ensemble.threshold,
+        device={
+            "kind": model.device.kind,
+            "name": model.device.name,
+            "precision": model.device.precision,
+            "batch_size": run.batch_size_used,
+        },
+        threads=torch.get_num_threads(),
+        timings=timer.seconds,
+        warnings=warnings,
+        synthetic=settings.synthetic,
+        case=case.id,
+        model_grid=describe_geometry(ensemble.placed.shape, ensemble.placed.affine),
+        missing_sequences=list(case.missing),
+    )
+    return Segmentation(
+        probabilities=probabilities,
+        variance=variance,
+        label_map=labels,
+        affine=grid.affine,
+        labels=spec.labels,
+        regions=spec.regions,
+        threshold=ensemble.threshold,
+        members_finished=run.finished,
+        members_requested=run.requested,
+        volumes=measure(
+            region_masks(labels, spec.labels, spec.regions), probabilities, spec.regions, grid.affine, np.array(ensemble.volumes_ml)
+        ),
+        uncertain_regions=find_uncertain_regions(probabilities, spec.regions, grid.affine),
+        warnings=tuple(warnings),
+        provenance=provenance,
+    )
