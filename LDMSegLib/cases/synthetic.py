@@ -17,6 +17,7 @@ import nibabel as nib
 import numpy as np
 from scipy import ndimage
 
+from LDMSegLib.cases.geometry import resample_to
 from LDMSegLib.cases.volume import Volume
 from LDMSegLib.errors import InputError, OutputError
 
@@ -38,15 +39,15 @@ _TEMPLATE_LARGER = np.array([1.07, 1.07, 1.13])
 _TEMPLATE_ORIGIN = np.array([-98.0, -134.0, -72.0])
 
 # mm around the tumour's centre beyond which nothing of it reaches.
-_AROUND = 58
+_AROUND = 62
 
 # Where the tumour may sit, MNI mm in deep white matter of the right side; the left is its mirror image.
 _PLACES = np.array([[29.0, 30.0, 22.0], [31.0, -42.0, 30.0], [30.0, -66.0, 16.0], [27.0, -8.0, 36.0]])
 
 # Grey values: fluid, grey matter, white matter; tumour core, oedema, rim.
 _CONTRASTS = {
-    "t1n": ((170, 400, 545), (360, 400, 420)),
-    "t1c": ((185, 410, 520), (355, 400, 690)),
+    "t1n": ((170, 400, 545), (345, 400, 420)),
+    "t1c": ((185, 410, 520), (320, 400, 690)),
     "t2w": ((980, 470, 330), (830, 740, 660)),
     "t2f": ((130, 440, 385), (600, 655, 630)),
 }
@@ -78,9 +79,9 @@ def synthetic_patient(seed: int = 0) -> SyntheticPatient:
     shape = tuple(s.stop - s.start for s in _BOX)
     centre, radius = _site(rng)
     coordinates = _coordinates(rng, shape, centre, radius, t1 > 0)
-    t1, grey, white = (ndimage.map_coordinates(image, coordinates, order=1, output=np.float32) for image in (t1, grey, white))
+    t1 = ndimage.map_coordinates(t1, coordinates, order=1)
     brain = _largest(t1 > 0.1)
-    tissues = _tissues(t1, grey, white, brain)
+    tissues = _tissues(t1, *(_sampled(image, coordinates, brain) for image in (grey, white)), brain)
     # What concerns the tumour is worked out around it only.
     near = tuple(slice(max(int(c) - _AROUND, 0), min(int(c) + _AROUND, n)) for c, n in zip(centre, shape, strict=True))
     labels = np.zeros(shape, dtype=np.uint8)
@@ -178,17 +179,27 @@ def _coordinates(
     distance = np.sqrt((away**2).sum(axis=0)) + 1e-3
     # Tissue is pushed outwards by some mm at the tumour's edge, less with distance and not at all at the brain's surface.
     push = 6.0 * np.minimum(distance / radius, 1.0) * np.exp(-np.maximum(distance - radius, 0.0) / 18.0)
-    start = np.array([s.start for s in _BOX], dtype=np.float32).reshape(column)
-    signed = (_TEMPLATE_LARGER * [-1, -1, 1]).astype(np.float32).reshape(column)
-    middle, template_middle = (c.astype(np.float32).reshape(column) for c in (_CENTRE, _TEMPLATE_CENTRE))
-
-    def placed(points: np.ndarray) -> np.ndarray:
-        return (points + start - middle) * signed + template_middle
+    scale = (_TEMPLATE_LARGER * [-1, -1, 1]).reshape(column).astype(np.float32)
+    start = np.array([s.start for s in _BOX])
+    offset = (_TEMPLATE_CENTRE.reshape(column) + (start - _CENTRE).reshape(column) * scale).astype(np.float32)
 
     depth = ndimage.distance_transform_edt(np.pad(template_brain[::2, ::2, ::2], 1)).astype(np.float32)[1:-1, 1:-1, 1:-1] * 2
-    push *= np.minimum(ndimage.map_coordinates(depth, placed(grid) / 2, order=1) / 15.0, 1.0)
-    bent = np.stack([2.5 * _noise(rng, shape, 22.0) + 0.9 * _noise(rng, shape, 8.0) for _ in range(3)])
-    return placed(grid - away / distance * push + bent)
+    placement = np.eye(4)
+    placement[:3, :3], placement[:3, 3] = np.diag(scale.ravel()), offset.ravel()
+    depth = resample_to(depth, np.diag([2.0, 2, 2, 1]), placement, shape)  # template voxels take the place of the world here
+    push *= np.minimum(depth / 15.0, 1.0) / distance
+    for axis in range(3):
+        grid[axis] += 2.5 * _noise(rng, shape, 22.0) + 0.9 * _noise(rng, shape, 8.0) - away[axis] * push
+    grid *= scale
+    grid += offset
+    return grid
+
+
+def _sampled(image: np.ndarray, coordinates: np.ndarray, where: np.ndarray) -> np.ndarray:
+    """A template at the given coordinates (3, X, Y, Z), only where asked for and 0 elsewhere."""
+    out = np.zeros(where.shape, dtype=np.float32)
+    out[where] = ndimage.map_coordinates(image, coordinates[:, where], order=1)
+    return out
 
 
 def _tissues(t1: np.ndarray, grey: np.ndarray, white: np.ndarray, brain: np.ndarray) -> np.ndarray:
@@ -227,7 +238,8 @@ def _tumour(
     smooth_white = ndimage.gaussian_filter(white, 1.2)
     reach = 20.0 * (1 + 0.30 * lumps + 0.25 * _noise(rng, shape, 9.0)) * (0.08 + 0.95 * smooth_white) + 1.2 * grain
     across = np.maximum((middle - centre[0] - grid[0]) * np.sign(centre[0] - middle), 0.0).astype(np.float32)
-    swollen = (outside + 2.0 * across < reach) & brain & (fluid < 0.35)
+    far = np.maximum(distance - 42.0, 0.0)  # lets it end by itself before the part of the brain looked at does
+    swollen = (outside + 2.0 * across + 3.0 * far < reach) & brain & (fluid < 0.35)
     swollen = ndimage.binary_opening(swollen) | core
     swollen = _connected(ndimage.binary_closing(swollen) & brain & ((fluid < 0.5) | core), core)
     labels = np.zeros(shape, dtype=np.uint8)
@@ -271,9 +283,12 @@ def _finished(rng: np.random.Generator, image: np.ndarray, brain: np.ndarray) ->
 def _noise(rng: np.random.Generator, shape: tuple[int, ...], size: float) -> np.ndarray:
     """Smooth random field (X, Y, Z), mean 0 and SD 1, whose features are about `size` mm wide."""
     width = size / 2.0
+    if width < 1.5:
+        field = ndimage.gaussian_filter(rng.standard_normal(shape, dtype=np.float32), width)
+        return (field - field.mean()) / field.std()
     knots = [np.arange(-2.0, n / width + 2.0) * width for n in shape]
     field = rng.standard_normal([len(k) for k in knots], dtype=np.float32)
-    # White noise on a coarse lattice, one Gaussian at each knot; a Gaussian factorises, so axis by axis.
+    # The same from few numbers: white noise on a coarse lattice, a Gaussian at each knot, axis by axis since it factorises.
     for n, knot in zip(shape, knots, strict=True):
         weights = np.exp(-(((np.arange(n)[:, None] - knot) / width) ** 2) / 2.0).astype(np.float32)
         field = np.tensordot(field, weights, axes=(0, 1))

@@ -90,6 +90,12 @@ def test_oedema_follows_white_matter_and_has_an_irregular_edge(patient):
 
 
 @needs_nilearn
+def test_the_tumour_ends_by_itself_before_the_box_it_is_drawn_in(patient):
+    index = np.argwhere(patient.labels > 0)
+    assert (index.max(axis=0) - index.min(axis=0) + 1 < 2 * synthetic._AROUND).all()
+
+
+@needs_nilearn
 def test_contrasts_are_those_a_radiologist_expects(patient):
     t1n, t1c, t2w, t2f = (medians(patient, name) for name in ("t1n", "t1c", "t2w", "t2f"))
     assert t1c[RIM] > 1.2 and t1c[RIM] > t1n[RIM] + 1, "only contrast agent makes the rim bright"
