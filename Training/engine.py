@@ -22,6 +22,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.tensorboard import SummaryWriter
 
+from LDMSegLib.allocator import keep_freed_memory
 from Training.configuration import Configuration, Phase, read_configuration
 
 
@@ -88,6 +89,7 @@ def train(make_task: Any, configuration: Configuration, options: Options) -> Non
     Args:
         make_task: called as make_task(configuration, options, fabric) → Task.
     """
+    keep_freed_memory()
     torch.manual_seed(options.seed)
     phase_name = make_task.name
     phase = configuration.phases[phase_name]
