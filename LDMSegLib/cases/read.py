@@ -87,6 +87,8 @@ def _shape(path: Path, image: nib.Nifti1Image) -> tuple[int, int, int]:
         what = "complex numbers" if kind.kind == "c" else "colours" if kind.fields is not None else str(kind)
         raise InputError(f"{path} holds {what}, expected one grey value a voxel; convert it to a scalar image")
     shape = tuple(int(n) for n in image.shape)
+    if any(n < 1 for n in shape):
+        raise _damaged_header(path, ValueError(f"its size is {_times(shape)}"))
     if len(shape) < 3:
         raise InputError(f"{path} has {len(shape)} dimension(s) ({_times(shape)}), expected a 3-D image; give the whole volume")
     if any(n != 1 for n in shape[3:]):

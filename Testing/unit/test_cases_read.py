@@ -213,6 +213,24 @@ def test_an_image_far_too_small_is_refused(tmp_path):
     assert "covers 10×12×8 mm" in complaint(write(tmp_path / "small.nii", values(), np.diag([0.5, 0.5, 0.5, 1])))
 
 
+def test_a_header_with_any_damaged_bytes_is_read_or_refused_but_never_crashes(tmp_path):
+    rng = np.random.default_rng(0)
+    sound = nib.Nifti1Image(values(), OBLIQUE).to_bytes()
+    refused = 0
+    for _ in range(300):
+        content = bytearray(sound)
+        for place in rng.integers(0, 348, 3):
+            content[place] = rng.integers(0, 256)
+        (tmp_path / "image.nii").write_bytes(bytes(content))
+        try:
+            volume = read_volume(tmp_path / "image.nii")
+        except InputError:
+            refused += 1
+        else:
+            assert np.isfinite(volume.array).all() and np.isfinite(np.linalg.inv(volume.affine)).all()
+    assert 30 < refused < 300
+
+
 def raw_bytes(image):
     """Header and data as they are: saving through nibabel would put the affine right first."""
     image.header["vox_offset"] = 352
