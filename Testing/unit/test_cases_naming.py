@@ -16,7 +16,19 @@ SEQUENCES = (
         "t1n",
         "T1",
         (
-            *("t1", "t1w", "t1 native", "t1w native", "t1 pre", "t1w pre", "t1 mprage", "mprage", "t1 flair", "t1 unenhanced"),
+            *(
+                "t1",
+                "t1w",
+                "t1 native",
+                "t1w native",
+                "t1 pre",
+                "t1w pre",
+                "t1 mprage",
+                "mprage",
+                "t1 flair",
+                "t1 unenhanced",
+                "t1 non enhanced",
+            ),
             *(f"{t} {no} contrast" for t in ("t1", "t1w") for no in ("pre", "no", "non", "without")),
             *(f"{t} {no}" for t in ("t1", "t1w") for no in ("precontrast", "noncontrast")),
         ),
@@ -48,6 +60,7 @@ NAMES = {
         "sub-01_acq-mprage_T1w",
         "p.01.T1.native",
         "t1-weighted without contrast",
+        "T1_non_enhanced",
     ],
     "t1c": [
         "BraTS-GLI-00001-000-t1c",
