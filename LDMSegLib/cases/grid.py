@@ -117,10 +117,12 @@ def from_grid(array: np.ndarray, placed: PlacedGrid, affine: np.ndarray, shape: 
 def _affine_transform(source: np.ndarray, matrix: np.ndarray, shape: Sequence[int], background: float) -> np.ndarray:
     """Linear resampling; `matrix` maps output voxels to source voxels. Parallel axes take scipy's faster diagonal path."""
     linear, offset = matrix[:3, :3], matrix[:3, 3]
+    # Not scipy's "constant": that blanks a whole face whose coordinate is off by rounding, -1e-12 instead of 0.
+    outside = {"mode": "grid-constant", "cval": background}
     order = np.abs(linear).argmax(axis=1)
     parallel = sorted(order) == [0, 1, 2] and np.count_nonzero(np.abs(linear) > 1e-6 * np.abs(linear).max()) == 3
     if not parallel:
-        return ndimage.affine_transform(source, linear, offset, output_shape=tuple(shape), output=np.float32, order=1, cval=background)
+        return ndimage.affine_transform(source, linear, offset, output_shape=tuple(shape), output=np.float32, order=1, **outside)
     # Source axis i runs along output axis order[i]: put the source's axes in output order, then only scale and shift.
     arranged = source.transpose(np.argsort(order))
     scale = linear[np.argsort(order), [0, 1, 2]]
@@ -130,7 +132,7 @@ def _affine_transform(source: np.ndarray, matrix: np.ndarray, shape: Sequence[in
             arranged = np.flip(arranged, axis)
             shift[axis] = arranged.shape[axis] - 1 - shift[axis]
             scale[axis] = -scale[axis]
-    return ndimage.affine_transform(arranged, scale, shift, output_shape=tuple(shape), output=np.float32, order=1, cval=background)
+    return ndimage.affine_transform(arranged, scale, shift, output_shape=tuple(shape), output=np.float32, order=1, **outside)
 
 
 def _world_bounds(foreground: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
