@@ -1,5 +1,9 @@
 """HD95 by surface elements, against the package that the official evaluation carries and against known bodies."""
 
+import os
+from pathlib import Path
+
+import nibabel as nib
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -31,6 +35,18 @@ def test_it_equals_the_official_evaluations_distance_on_random_masks(spacing):
         a, b = random_pair(seed)
         expected = oracle.compute_robust_hausdorff(oracle.compute_surface_distances(a, b, spacing), 95)
         assert hausdorff95(a, b, spacing) == pytest.approx(expected, abs=1e-9), seed
+
+
+REAL = Path(os.environ.get("LDMSEG_REAL_DATA", Path(__file__).parents[3] / "shared" / "data")) / "cases" / "TCGA-FG-6692"
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.skipif(not REAL.exists(), reason="the real development data are not here")
+def test_it_equals_the_official_evaluations_distance_on_real_maps():
+    oracle = pytest.importorskip("surface_distance", reason="the oracle package surface-distance is not installed")
+    fused, one = (np.asarray(nib.load(REAL / f"{REAL.name}_seg{which}.nii.gz").dataobj) > 0 for which in ("", "_scan-20"))
+    expected = oracle.compute_robust_hausdorff(oracle.compute_surface_distances(fused, one, ONE), 95)
+    assert hausdorff95(fused, one, ONE) == pytest.approx(expected) and expected > 1
 
 
 @pytest.mark.parametrize("spacing", SPACINGS)
