@@ -98,7 +98,13 @@ def render_report(
     _warnings(figure, warnings, y)
     _footer(figure, view)
     png = io.BytesIO()
-    figure.savefig(png, format="png", dpi=dpi, pil_kwargs={"compress_level": 4}, metadata={"Title": f"LDMSeg report {case}".strip(), "Description": RESEARCH_USE})
+    figure.savefig(
+        png,
+        format="png",
+        dpi=dpi,
+        pil_kwargs={"compress_level": 4},
+        metadata={"Title": f"LDMSeg report {case}".strip(), "Description": RESEARCH_USE},
+    )
     return png.getvalue()
 
 
