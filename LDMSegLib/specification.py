@@ -57,12 +57,16 @@ class Region:
 
 @dataclass(frozen=True)
 class Grid:
-    """The model's voxel grid: `spacing` in mm, `shape` in voxels along R, A, S; every size divides by `multiple`."""
+    """The model's voxel grid: `spacing` in mm, `shape` in voxels along R, A, S; every size divides by `multiple`.
+
+    `centre` is where its middle lies in `space`, RAS in mm, when there is no image to place it on; empty = the origin.
+    """
 
     spacing: tuple[float, float, float]
     shape: tuple[int, int, int]
     multiple: int
     space: str = "SRI24"
+    centre: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -269,6 +273,8 @@ def _problems(s: Specification) -> list[str]:
             found.append(f"region {region.name} names unknown labels {sorted(missing)}")
     if any(n % s.grid.multiple for n in s.grid.shape):
         found.append(f"grid shape {s.grid.shape} does not divide by {s.grid.multiple}")
+    if len(s.grid.centre) not in (0, 3):
+        found.append(f"grid centre {s.grid.centre} is no point")
     if s.intensity.method not in ("zscore", "percentile"):
         found.append(f"intensity method '{s.intensity.method}' is neither zscore nor percentile")
     if s.latent.shift and len(s.latent.shift) != s.latent.channels:

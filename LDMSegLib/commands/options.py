@@ -1,0 +1,107 @@
+"""Options that several commands share, and a parser whose complaints are errors like any other."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from pathlib import Path
+from typing import NoReturn
+
+from LDMSegLib.console import JSON_EVENTS
+from LDMSegLib.errors import InputError
+
+BRATS_LABELS = "brats2017"
+"""The convention that --brats-labels asks a bundle for."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Raises InputError with one sentence where argparse would print its usage and exit.
+
+    Options are not to be abbreviated: in a longer name of the next bundle an abbreviation would mean something else.
+    """
+
+    def __init__(self, command: str, description: str, **options: object) -> None:
+        super().__init__(
+            prog=f"ldmseg {command}",
+            description=description,
+            allow_abbrev=False,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            **options,
+        )
+        self.add_argument(JSON_EVENTS, action="store_true", help="tell everything as one JSON object a line on the standard output")
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message}; see {self.prog} --help")
+
+
+def add_output(parser: argparse.ArgumentParser, what: str, overwrite: str = "replace an earlier result there") -> None:
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help=what)
+    parser.add_argument("--overwrite", action="store_true", help=overwrite)
+
+
+def add_bundle(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--bundle", metavar="B", help="a bundle's name or folder (see ldmseg models list); the default one without")
+
+
+def add_computing(parser: argparse.ArgumentParser) -> None:
+    """Where and how the networks run."""
+    group = parser.add_argument_group("computing")
+    group.add_argument("--seed", type=whole(0), default=0, metavar="N", help="the same seed gives the same result (0)")
+    group.add_argument("--threshold", type=share, metavar="T", help="a region is on at or above this probability (the bundle's)")
+    group.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda, cuda:1 or mps (auto: the fastest there is)")
+    group.add_argument("--precision", default="auto", metavar="P", help="auto, bfloat16 or float32 (auto: what the device does fast)")
+    group.add_argument("--batch-size", type=whole(1), default=8, metavar="B", help="members sampled at once at most (8)")
+    group.add_argument("--threads", type=whole(1), metavar="T", help="CPU threads (as many as there are cores)")
+    group.add_argument("--brats-labels", action="store_true", help="write the label map with the integers of BraTS 2017 to 2020")
+
+
+def given_bundle(arguments: list[str]) -> str | None:
+    """What --bundle says, before the other options are known: some of them are the bundle's own."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("--bundle")
+    try:
+        return parser.parse_known_args(arguments)[0].bundle
+    except argparse.ArgumentError as error:
+        raise InputError(f"{error}; name a bundle or its folder") from None
+
+
+def wants_help(arguments: list[str]) -> bool:
+    return "-h" in arguments or "--help" in arguments
+
+
+def whole(least: int):
+    """A parser of whole numbers from `least` up."""
+
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = None
+        if value is None or value < least:
+            raise argparse.ArgumentTypeError(f"{text!r} given, expected a whole number from {least} up")
+        return value
+
+    return parse
+
+
+def share(text: str) -> float:
+    """A probability above 0 and at most 1."""
+    value = _number(text)
+    if not 0.0 < value <= 1.0:
+        raise argparse.ArgumentTypeError(f"{text!r} given, expected a number above 0 and at most 1")
+    return value
+
+
+def not_negative(text: str) -> float:
+    """A finite number from 0 up."""
+    value = _number(text)
+    if not 0.0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} given, expected a number from 0 up")
+    return value
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan

@@ -1,0 +1,65 @@
+"""Who hears what a command tells, and what its standard output may carry."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from typing import IO
+
+from LDMSegLib.events import JsonLines, Reporter, Terminal
+
+JSON_EVENTS = "--json-events"
+
+
+@contextlib.contextmanager
+def console(arguments: list[str]) -> Iterator[Reporter]:
+    """A progress bar for a person; or, with --json-events, JSON lines on a standard output that carries nothing else."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a console that lacks a letter shall not end a run
+    if JSON_EVENTS not in arguments:
+        try:
+            yield Terminal()
+        except BrokenPipeError:
+            silence(sys.stdout)
+            raise
+        return
+    with _own_stdout() as stream:
+        yield JsonLines(stream)
+
+
+@contextlib.contextmanager
+def _own_stdout() -> Iterator[IO[str]]:
+    """The standard output for the caller alone: what anyone else prints, Python or not, goes to standard error."""
+    stream = sys.stdout
+    with contextlib.ExitStack() as stack:
+        if _is_descriptor_1(stream):
+            stream.flush()
+            kept = os.dup(1)
+            os.dup2(2, 1)
+            stack.callback(os.close, kept)
+            stack.callback(os.dup2, kept, 1)
+            stream = open(os.dup(kept), "w", encoding="utf-8")
+            stack.callback(silence, stream)
+        stack.enter_context(contextlib.redirect_stdout(sys.stderr))
+        yield stream
+
+
+def _is_descriptor_1(stream: IO[str]) -> bool:
+    try:
+        return stream.fileno() == 1
+    except (AttributeError, OSError, ValueError):  # no stream, or one that is no file
+        return False
+
+
+def silence(stream: IO[str]) -> None:
+    """Close a stream whose reader may be gone, without the complaint that would make at the interpreter's end."""
+    with contextlib.suppress(OSError, ValueError):
+        stream.flush()
+    with contextlib.suppress(OSError, ValueError), open(os.devnull, "wb") as nothing:
+        os.dup2(nothing.fileno(), stream.fileno())
+    if stream is not sys.__stdout__:
+        with contextlib.suppress(OSError, ValueError):
+            stream.close()

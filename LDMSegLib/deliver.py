@@ -1,0 +1,74 @@
+"""A finished segmentation to its folder: the report is drawn while the maps are being compressed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from LDMSegLib.cases.case import Case
+from LDMSegLib.results.segmentation import Segmentation
+from LDMSegLib.results.write import write_segmentation
+from LDMSegLib.specification import Specification
+
+
+def deliver(
+    segmentation: Segmentation,
+    case: Case,
+    specification: Specification,
+    folder: str | Path,
+    convention: str | None = None,
+    overwrite: bool = False,
+    seconds: dict[str, float] | None = None,
+) -> dict[str, Path]:
+    """Write maps, tables, report and provenance; the folder appears complete or not at all.
+
+    Args:
+        segmentation: of the case, on its reference's grid.
+        case: whose images the report shows, and whose reference header the maps take.
+        specification: the bundle's.
+        folder: where; see `results.folder.check_output` for what may be replaced.
+        convention: of the label map's integers.
+        overwrite: whether an earlier result of ours may be replaced.
+        seconds: more timings for the provenance, of what came before the segmentation.
+
+    Returns:
+        The files by name, see `write_segmentation`.
+
+    Raises:
+        OutputError: the folder cannot be written or holds something else.
+    """
+    timings = {name: round(value, 3) for name, value in (seconds or {}).items()}
+    record = {**segmentation.provenance, "timings_s": {**timings, **segmentation.provenance["timings_s"]}}
+    segmentation = replace(segmentation, provenance=record)
+
+    def report() -> bytes:
+        from LDMSegLib.results.report import ReportImage, render_report  # matplotlib: not before it is needed
+
+        return render_report(
+            segmentation,
+            [ReportImage(_title(specification, name), case.volumes[name].array) for name in _shown(case, specification)],
+            bundle=" ".join(part for part in (record["bundle"]["name"], record["bundle"]["version"]) if part),
+            case=case.id,
+            synthetic=record["synthetic_input"],
+            details=_details(record),
+        )
+
+    return write_segmentation(folder, segmentation, case.grid.header, report, convention, overwrite)
+
+
+def _shown(case: Case, specification: Specification) -> list[str]:
+    """The reference, and the last other sequence that is there."""
+    others = [name for name in specification.sequence_names if name in case.volumes and name != case.reference]
+    return [case.reference, *others[-1:]]
+
+
+def _title(specification: Specification, name: str) -> str:
+    return next(sequence.title for sequence in specification.sequences if sequence.name == name)
+
+
+def _details(record: dict) -> str:
+    sampling, device = record["sampling"], record["device"]
+    steps = f"{sampling['steps']} step{'s' if sampling['steps'] > 1 else ''}"
+    kind = device["kind"].upper() if device["kind"] in ("cpu", "mps") else device["name"]
+    seconds = f"{sum(record['timings_s'].values()):.0f} s"
+    return " · ".join((sampling["mode"], steps, f"seed {sampling['seed']}", f"{kind} {device['precision']}", seconds))
