@@ -37,11 +37,11 @@ class Interruption:
     @contextlib.contextmanager
     def waited_for(self) -> Iterator[Cancellation]:
         """Inside, somebody reads the cancellation between steps, and what is being written is written to its end."""
-        self._waited_for = True
+        before, self._waited_for = self._waited_for, True
         try:
             yield self.cancellation
         finally:
-            self._waited_for = False
+            self._waited_for = before
 
     def _heard(self, number: int, frame: FrameType | None) -> None:
         if self.cancellation.requested:

@@ -5,22 +5,23 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from LDMSegLib.cases.case import Case, load_case
-from LDMSegLib.cases.naming import assign, find_case
+from LDMSegLib.cases.naming import assign, find_case, find_cohort
 from LDMSegLib.cases.synthetic import DESCRIPTION as SYNTHETIC
+from LDMSegLib.cohort import FAILED, anything_to_do, run_cohort, summary_csv, take_shard
 from LDMSegLib.commands import options
-from LDMSegLib.commands.summary import segmentation_event, segmentation_text
+from LDMSegLib.commands.summary import cohort_event, cohort_text, segmentation_event, segmentation_text
 from LDMSegLib.deliver import deliver
-from LDMSegLib.errors import BundleError, InputError
+from LDMSegLib.errors import BundleError, InputError, OutputError
 from LDMSegLib.events import Reporter
 from LDMSegLib.interruption import Interruption
 from LDMSegLib.models.bundle import find_bundle
 from LDMSegLib.models.layout import Bundle
-from LDMSegLib.results.folder import check_output
+from LDMSegLib.results.file import check_file, write_file
+from LDMSegLib.results.folder import check_output, is_result
 from LDMSegLib.results.labels import label_values
 from LDMSegLib.results.segmentation import Segmentation
 from LDMSegLib.specification import Specification
@@ -37,7 +38,7 @@ def run(arguments: list[str], reporter: Reporter) -> int:
     args = _parser(bundle.specification if bundle else None).parse_args(arguments)
     job = Job(args, bundle, reporter)
     with Interruption() as interruption:
-        return _one(job, interruption)
+        return _cohort(job, interruption) if args.cohort else _one(job, interruption)
 
 
 def _bundle(arguments: list[str]) -> Bundle | None:
@@ -91,13 +92,18 @@ class Job:
         if args.shard and not args.cohort:
             raise InputError("--shard was given without --cohort, expected a cohort to take a part of; add --cohort DIR or leave it out")
 
-
-@dataclass(frozen=True)
-class Done:
-    """One case, segmented and written."""
-
-    segmentation: Segmentation
-    files: dict[str, Path]
+    def recorded(self) -> dict[str, Any]:
+        """What provenance.json will say of this run's settings, whatever the case."""
+        args, spec = self.args, self.bundle.specification
+        return {
+            "bundle.weights_sha256": spec.weights.sha256,
+            "sampling.mode": args.mode or spec.default_mode,
+            "sampling.steps": args.steps or self.mode.steps,
+            "sampling.members_requested": args.members or self.mode.members,
+            "sampling.seed": args.seed,
+            "sampling.threshold": spec.threshold if args.threshold is None else args.threshold,
+            "label_convention": self.convention,
+        }
 
 
 def _one(job: Job, interruption: Interruption) -> int:
@@ -105,19 +111,50 @@ def _one(job: Job, interruption: Interruption) -> int:
     target = check_output(args.output, args.overwrite)
     case, reading = _timed(lambda: _read(_files(args, job.bundle.specification), job))
     model, loading = _timed(lambda: _model(job))
-    done = _segmented(job, case, model, target, args.overwrite, interruption, {"read": reading, "load": loading})
-    reporter.result(**segmentation_event(done.segmentation, case.id, target, done.files))
+    segmentation, files = _segmented(job, case, model, target, args.overwrite, interruption, {"read": reading, "load": loading})
+    reporter.result(**segmentation_event(segmentation, case.id, target, files))
     if not args.json_events:
-        print(segmentation_text(done.segmentation, done.files))
-    return CANCELLED if done.segmentation.partial else 0
+        print(segmentation_text(segmentation, files))
+    return CANCELLED if segmentation.partial else 0
+
+
+def _cohort(job: Job, interruption: Interruption) -> int:
+    args, reporter, spec = job.args, job.reporter, job.bundle.specification
+    if args.case or _given(args):
+        raise InputError("images were given beside --cohort, expected only the cohort's folder; leave them out")
+    if is_result(args.output):
+        raise OutputError(
+            f"the output '{args.output}' holds a single case's result, expected a folder for a cohort's; choose another one with -o"
+        )
+    cases, part = take_shard(find_cohort(args.cohort, spec.sequences), args.shard)
+    summary = check_file(args.output / f"cohort_volumes{part}.csv", overwrite=True)
+    model = _model(job) if anything_to_do(cases, args.output, job.recorded(), args.overwrite) else None
+
+    def work(case_id: str, folder: Path, target: Path, overwrite: bool) -> bool:
+        target = check_output(target, overwrite)
+        case, reading = _timed(lambda: _read(find_case(folder, spec.sequences), job, case_id))
+        segmentation, _ = _segmented(job, case, model, target, overwrite, interruption, {"read": reading})
+        return not segmentation.partial
+
+    with interruption.waited_for() as cancellation:
+        outcomes = run_cohort(cases, args.output, work, job.recorded(), args.overwrite, reporter, cancellation)
+        write_file(summary, summary_csv(outcomes, spec.region_names))
+    reporter.result(**cohort_event(outcomes, args.output, summary))
+    if not args.json_events:
+        print(cohort_text(outcomes, summary))
+    if cancellation.requested:
+        return CANCELLED
+    failed = [outcome for outcome in outcomes if outcome.status == FAILED]
+    if failed and args.json_events:
+        reporter.error(f"{len(failed)} of {len(outcomes)} cases failed", exit_code=1)
+    return 1 if failed else 0
 
 
 def _files(args: argparse.Namespace, specification: Specification) -> dict[str, Path]:
     """Which file is which sequence, from the options or the names."""
-    given = {key.removeprefix("file:"): path for key, path in vars(args).items() if key.startswith("file:") and path is not None}
-    ways = [bool(args.case), bool(given), bool(args.cohort)]
-    if sum(ways) != 1:
-        found = "no images were given" if not any(ways) else "images were given in more than one way"
+    given = _given(args)
+    if bool(args.case) == bool(given):
+        found = "images were given in more than one way" if given else "no images were given"
         raise InputError(f"{found}, expected a case's folder, or one file for each sequence, or --cohort DIR; see ldmseg segment --help")
     if given:
         return given
@@ -129,6 +166,10 @@ def _files(args: argparse.Namespace, specification: Specification) -> dict[str, 
             f"{folders[0]} is a folder given among {len(args.case)} paths, expected one folder or only files; use --cohort for many cases"
         )
     return assign(args.case, specification.sequences)
+
+
+def _given(args: argparse.Namespace) -> dict[str, Path]:
+    return {key.removeprefix("file:"): path for key, path in vars(args).items() if key.startswith("file:") and path is not None}
 
 
 def _read(files: dict[str, Path], job: Job, id: str | None = None) -> Case:
@@ -156,7 +197,7 @@ def _model(job: Job) -> Model:
 
 def _segmented(
     job: Job, case: Case, model: Model, target: Path, overwrite: bool, interruption: Interruption, seconds: dict[str, float]
-) -> Done:
+) -> tuple[Segmentation, dict[str, Path]]:
     from LDMSegLib.segment import Settings, segment
 
     args = job.args
@@ -173,7 +214,7 @@ def _segmented(
             job.reporter.warning(warning)
         job.reporter.stage("write", "Writing the result")
         files = deliver(segmentation, case, job.bundle.specification, target, job.convention, overwrite, seconds)
-    return Done(segmentation, files)
+    return segmentation, files
 
 
 def _says_synthetic(case: Case) -> bool:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from LDMSegLib.cohort import FAILED, Outcome
 from LDMSegLib.commands.tables import table
 from LDMSegLib.results.provenance import RESEARCH_USE, plain
 from LDMSegLib.results.segmentation import Segmentation
@@ -55,6 +58,21 @@ def segmentation_text(segmentation: Segmentation, files: dict[str, Path]) -> str
     rest = len(files) - len(first)
     parts += ["", table(first, "<<"), f"  and {rest} more files in {next(iter(files.values())).parent}", "", RESEARCH_USE]
     return "\n".join(parts)
+
+
+def cohort_event(outcomes: Sequence[Outcome], folder: Path, summary: Path) -> dict[str, Any]:
+    """The "result" event of a cohort: every case's status and folder, and the table of volumes."""
+    return plain({"folder": folder, "summary": summary, "cases": [asdict(outcome) for outcome in outcomes]})
+
+
+def cohort_text(outcomes: Sequence[Outcome], summary: Path) -> str:
+    """How many cases became what, which failed and why, and where the table is."""
+    counts = Counter(outcome.status for outcome in outcomes)
+    lines = ["", ", ".join(f"{count} {status}" for status, count in counts.items()) or "no cases"]
+    failed = [outcome for outcome in outcomes if outcome.status == FAILED]
+    if failed:
+        lines += ["", "Failed:", *(f"  {outcome.case}: {outcome.message}" for outcome in failed)]
+    return "\n".join([*lines, "", f"  volumes  {summary}", "", RESEARCH_USE])
 
 
 def _ml(value: float) -> str:
