@@ -56,6 +56,12 @@ class Model:
 
         return denoise
 
+    @torch.inference_mode()
+    def encode(self, regions: np.ndarray) -> torch.Tensor:
+        """Region maps (R, X, Y, Z) in [0, 1] → clean latent (1, C, x, y, z) float32 in the diffusion's space (the posterior's mean)."""
+        mean, _ = self._autoencoder.encode(self._to_network(torch.from_numpy(regions)[None] * 2 - 1))
+        return (mean.float() - self._shift) * self._scale
+
     def decode(self, z: torch.Tensor) -> torch.Tensor:
         """Clean latent (1, C, x, y, z) in the diffusion's space → region probabilities (R, X, Y, Z) float32."""
         logits = self._autoencoder.decode(self._to_network(z / self._scale + self._shift))
