@@ -20,14 +20,9 @@ class Parser(argparse.ArgumentParser):
     Options are not to be abbreviated: in a longer name of the next bundle an abbreviation would mean something else.
     """
 
-    def __init__(self, command: str, description: str, **options: object) -> None:
-        super().__init__(
-            prog=f"ldmseg {command}",
-            description=description,
-            allow_abbrev=False,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            **options,
-        )
+    def __init__(self, command: str = "", description: str = "", **options: object) -> None:
+        fixed = {"allow_abbrev": False, "formatter_class": argparse.RawDescriptionHelpFormatter}
+        super().__init__(**{"prog": f"ldmseg {command}", "description": description, **fixed, **options})
         self.add_argument(JSON_EVENTS, action="store_true", help="tell everything as one JSON object a line on the standard output")
 
     def error(self, message: str) -> NoReturn:
