@@ -1,0 +1,146 @@
+"""How good the segmentation is on cases that no training phase saw, beside a SegResNet trained on the same data.
+
+    python -m Testing.benchmarks.accuracy [--bundle B] [--mode M] [--cases ID ...] [--members N] [--steps S] [--csv FILE]
+
+The SegResNet is the conditioning network's own supervised head: MONAI's SegResNet, trained on the same data and grid, brought
+back to the case's voxels in the same way. Both are scored with and without the same filter for small components. Its rival
+uncertainties are its sigmoid's entropy and its variance over eight mirrored inputs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from LDMSegLib.cases.case import Case, load_case
+from LDMSegLib.cases.grid import from_grid, place
+from LDMSegLib.cases.naming import find_case
+from LDMSegLib.metrics.calibration import error_detection, expected_calibration_error, filtered_dice, surroundings
+from LDMSegLib.metrics.evaluation import case_rows
+from LDMSegLib.models.bundle import find_bundle, load_networks
+from LDMSegLib.models.device import choose_device
+from LDMSegLib.models.model import Model, sampling_mode
+from LDMSegLib.results.labels import label_map, nest, region_masks
+from LDMSegLib.results.measurements import to_csv
+from LDMSegLib.segment import Settings, prepare, segment
+from Testing.benchmarks.process import machine, table
+from Testing.benchmarks.real_data import case_folders, truth
+
+FILTER_MM3 = 50.0
+BAND_MM = 10.0
+SHOWN = ("dice", "lesionwise_dice", "lesionwise_hd95_mm")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bundle")
+    parser.add_argument("--mode")
+    parser.add_argument("--members", type=int)
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--cases", nargs="*", help="default: the validation cases of Training/configs/small.json")
+    parser.add_argument("--csv", type=Path, help="write every case's row here")
+    arguments = parser.parse_args()
+    split = json.loads((Path(__file__).parents[2] / "Training/configs/small.json").read_text())["split"]
+    folders = case_folders(tuple(arguments.cases or split["validation"]))
+    bundle, device = find_bundle(arguments.bundle), choose_device()
+    spec = bundle.specification
+    mode = sampling_mode(spec, arguments.mode, arguments.steps, arguments.members)
+    model = Model(bundle, mode, device)
+    rival = load_networks(bundle, device.kind, device.dtype, ["conditioning"])["conditioning"]
+    rows, doubts = [], defaultdict(list)
+    for folder in folders:
+        case = load_case(find_case(folder, spec.sequences), spec, folder.name)
+        labels, _ = truth(folder)
+        reference = region_masks(labels, spec.labels, spec.regions)
+        ours = segment(case, model, Settings(arguments.seed))
+        probabilities, spread = _rival(rival, case, model)
+        theirs = region_masks(label_map(probabilities, spec.labels, spec.regions, 0.5), spec.labels, spec.regions)
+        for method, masks in (("LDMSeg", ours.masks()), ("SegResNet", theirs)):
+            scored = case_rows(folder.name, reference, masks, spec.region_names, case.grid.spacing, smallest_mm3=FILTER_MM3)
+            rows += [{"method": method, **row} for row in scored]
+        band = surroundings([reference[-1], ours.masks()[-1]], case.grid.spacing, BAND_MM) & case.foreground()
+        last = ours.probabilities[-1], ours.variance[-1]
+        for name, p, u in (
+            ("LDMSeg, variance of the members", last[0], last[1]),
+            ("LDMSeg, p (1 - p)", last[0], last[0] * (1 - last[0])),
+            ("SegResNet, entropy", probabilities[-1], _entropy(probabilities[-1])),
+            ("SegResNet, variance over mirrorings", probabilities[-1], spread[-1]),
+        ):
+            found = error_detection(p, u, reference[-1], band)
+            scaled = 100 * u / max(float(u[band].max(initial=0)), 1e-9)
+            curve = filtered_dice((p >= 0.5) & band, scaled, reference[-1] & band, band).dice
+            doubts[name].append(
+                (found.auroc, found.aupr, curve[-1], curve[len(curve) // 4], expected_calibration_error(p, reference[-1], band))
+            )
+    print(
+        f"Machine: {machine()}. Bundle {bundle.name}, {mode.sampler}, {mode.members} members × {mode.steps} steps, seed {arguments.seed}."
+    )
+    print(_accuracy(rows, spec.region_names))
+    print(_cases(rows, spec.region_names))
+    print(_uncertainty(doubts, spec.region_names[-1]))
+    if arguments.csv:
+        arguments.csv.write_text(to_csv(rows))
+
+
+@torch.inference_mode()
+def _rival(network: torch.nn.Module, case: Case, model: Model) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities of the supervised head and their variance over the eight mirrorings, on the case's grid."""
+    spec = model.specification
+    placed = place(case.foreground(), case.grid.affine, spec.grid)
+    mri = torch.from_numpy(prepare(case, spec, placed))[None].to(model.device.kind, model.device.dtype)
+    drawn = []
+    for axes in ([], [2], [3], [4], [2, 3], [2, 4], [3, 4], [2, 3, 4]):
+        drawn.append(torch.sigmoid(network.logits(mri.flip(axes)).float()).flip(axes)[0].cpu().numpy())
+    maps = nest(drawn[0], spec.regions), np.var(drawn, axis=0)
+    inside = case.foreground()
+    return tuple(from_grid(m, placed, case.grid.affine, case.grid.shape) * inside for m in maps)
+
+
+def _entropy(p: np.ndarray) -> np.ndarray:
+    q = np.clip(p, 1e-6, 1 - 1e-6)
+    return -(q * np.log(q) + (1 - q) * np.log(1 - q)) / np.log(2)
+
+
+def _accuracy(rows: list[dict], regions: tuple[str, ...]) -> str:
+    body = []
+    for method in ("LDMSeg", "SegResNet"):
+        for smallest in (0.0, FILTER_MM3):
+            mine = [r for r in rows if r["method"] == method and r["filter_mm3"] == smallest]
+            cells = [f"{np.mean([r[measure] for r in mine if r['region'] == region]):.3f}" for measure in SHOWN for region in regions]
+            false = np.mean([r["false_positives"] for r in mine if r["region"] == regions[-1]])
+            body.append((method, f"{smallest:.0f}", *cells, f"{false:.2f}"))
+    head = (
+        "method",
+        "filter mm³",
+        *(f"{measure} {region}" for measure in SHOWN for region in regions),
+        f"false {regions[-1]} lesions a case",
+    )
+    return table(f"Accuracy, mean over {len({r['case'] for r in rows})} cases, at their own voxels", head, body)
+
+
+def _cases(rows: list[dict], regions: tuple[str, ...]) -> str:
+    body = []
+    for case in dict.fromkeys(r["case"] for r in rows):
+        cells = []
+        for method in ("LDMSeg", "SegResNet"):
+            for region in regions:
+                row = next(r for r in rows if (r["case"], r["method"], r["region"], r["filter_mm3"]) == (case, method, region, 0.0))
+                cells.append(f"{row['dice']:.3f}")
+        body.append((case, *cells))
+    return table("Dice, case by case", ("case", *(f"{m} {r}" for m in ("LDMSeg", "SegResNet") for r in regions)), body)
+
+
+def _uncertainty(doubts: dict[str, list[tuple]], region: str) -> str:
+    body = [(name, *(f"{v:.3f}" for v in np.nanmean(np.array(values), axis=0))) for name, values in doubts.items()]
+    head = ("uncertainty", "AUROC", "AUPR", "Dice, nothing removed", "Dice, above ¼ of the largest removed", "ECE")
+    return table(f"Does doubt find errors? {region}, within {BAND_MM:.0f} mm of the tumour, mean over cases", head, body)
+
+
+if __name__ == "__main__":
+    main()
