@@ -38,7 +38,35 @@ def read_volume(path: str | Path) -> Volume:
     image = _parse(path, content)
     shape = _shape(path, image)
     affine = _affine(path, image, shape)
-    return Volume(array=_values(path, image, shape, len(content)), affine=affine, path=path, header=image.header.copy())
+    array = _values(path, image, shape, len(content))
+    _reject_constant(path, array)
+    return Volume(array=array, affine=affine, path=path, header=image.header.copy())
+
+
+def read_label_map(path: str | Path) -> Volume:
+    """Read a label map; unlike an image it may hold a single value, e.g. where there is no tumour.
+
+    Args:
+        path: a NIfTI file.
+
+    Returns:
+        The map as uint8 (X, Y, Z), affine as `read_volume`.
+
+    Raises:
+        InputError: as `read_volume`, or a value that is not a whole number from 0 to 255.
+    """
+    path = Path(path).expanduser()
+    content = _content(path)
+    image = _parse(path, content)
+    shape = _shape(path, image)
+    affine = _affine(path, image, shape)
+    array = _values(path, image, shape, len(content))
+    wrong = array[(array < 0) | (array > 255) | (array != np.rint(array))]
+    if wrong.size:
+        raise InputError(
+            f"{path} holds the value {wrong[0]:g}, expected a label map of whole numbers from 0 to 255; give the label map itself"
+        )
+    return Volume(array=array.astype(np.uint8), affine=affine, path=path, header=image.header.copy())
 
 
 def _content(path: Path) -> bytes:
@@ -141,11 +169,14 @@ def _values(path: Path, image: nib.Nifti1Image, shape: tuple[int, int, int], siz
         raise InputError(
             f"{path} has {wrong} NaN or infinite voxels, expected finite numbers; replace them by 0 (the background) and try again"
         )
+    return array
+
+
+def _reject_constant(path: Path, array: np.ndarray) -> None:
     low, high = float(array.min()), float(array.max())
     if low == high:
         what = "is empty (every voxel is 0)" if low == 0 else f"is constant (every voxel is {low:g})"
         raise InputError(f"{path} {what}, expected an MR image; check that the right file was given")
-    return array
 
 
 def _damaged_header(path: Path, error: Exception) -> InputError:

@@ -1,0 +1,108 @@
+"""`ldmseg evaluate`: results against references."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from LDMSegLib.commands import options
+from LDMSegLib.commands.tables import table
+from LDMSegLib.errors import InputError
+from LDMSegLib.evaluate import evaluate_pair, find_predictions, find_references, made_with, match
+from LDMSegLib.events import Reporter
+from LDMSegLib.metrics.evaluation import MEASURES, summary_rows
+from LDMSegLib.metrics.lesionwise import BRATS_2023_GLIOMA, BRATS_2023_MENINGIOMA, BRATS_2023_METASTASES
+from LDMSegLib.models.bundle import find_bundle
+from LDMSegLib.results.file import check_file, write_file
+from LDMSegLib.results.measurements import to_csv
+from LDMSegLib.results.provenance import plain
+
+RULES = {"glioma": BRATS_2023_GLIOMA, "meningioma": BRATS_2023_MENINGIOMA, "metastases": BRATS_2023_METASTASES}
+HEADINGS = {"lesionwise_dice": "LW Dice", "lesionwise_hd95_mm": "LW HD95 mm", "dice": "Dice", "hd95_mm": "HD95 mm"}
+
+
+def run(arguments: list[str], reporter: Reporter) -> int:
+    """Run the command; see `cli` for what the exit codes mean."""
+    args = _parser().parse_args(arguments)
+    targets = _targets(args.output, args.overwrite)
+    predictions, single = find_predictions(args.prediction)
+    specification = find_bundle(args.bundle or made_with(predictions.values())).specification
+    matched = match(predictions, find_references(args.reference), single)
+    reporter.stage("evaluate", f"Comparing {len(matched.pairs)} case{'s' if len(matched.pairs) > 1 else ''}")
+    rows: list[dict[str, Any]] = []
+    failures: dict[str, str] = {}
+    for number, pair in enumerate(matched.pairs, start=1):
+        try:
+            rows += evaluate_pair(pair, specification, RULES[args.rules], args.min_component)
+        except InputError as error:
+            if single:
+                raise
+            failures[pair.case] = str(error)
+            reporter.warning(f"{pair.case} failed: {error}", case=pair.case)
+        reporter.progress(number / len(matched.pairs), case=number, cases=len(matched.pairs))
+    summary = summary_rows(rows)
+    for target, lines in zip(targets, (rows, summary), strict=False):
+        write_file(target, to_csv(plain(lines), ("case", "region")))
+    for case in matched.without_reference:
+        reporter.warning(f"{case} has no reference below {args.reference}", case=case)
+    for case in matched.without_prediction:
+        reporter.warning(f"{case} has a reference but no result in {args.prediction}", case=case)
+    incomplete = bool(failures or matched.without_reference or matched.without_prediction)
+    reporter.result(
+        files=[str(target) for target in targets],
+        cases=plain(rows),
+        summary=plain(summary),
+        failed=failures,
+        without_reference=list(matched.without_reference),
+        without_prediction=list(matched.without_prediction),
+    )
+    if not args.json_events:
+        print(_text(rows, summary, targets))
+    return 1 if incomplete else 0
+
+
+def _parser() -> options.Parser:
+    parser = options.Parser("evaluate", "Lesion-wise and global Dice and HD95 by the BraTS 2023 definition, per case and summed up.")
+    parser.add_argument(
+        "--prediction", type=Path, required=True, metavar="OUT", help="a result, a cohort's folder, or a folder of label maps"
+    )
+    parser.add_argument(
+        "--reference", type=Path, required=True, metavar="DIR", help="below it lies <case>_seg.nii.gz (or <case>.nii.gz) of each case"
+    )
+    parser.add_argument("-o", "--output", type=Path, metavar="CSV", help="write metrics.csv and, beside it, metrics_summary.csv")
+    parser.add_argument("--overwrite", action="store_true", help="replace these files")
+    parser.add_argument(
+        "--min-component",
+        type=options.not_negative,
+        default=0.0,
+        metavar="MM3",
+        help="score also without predicted components smaller than this (not part of the definition)",
+    )
+    parser.add_argument(
+        "--bundle", metavar="B", help="whose labels and regions are meant (the bundle that made the result, else the default)"
+    )
+    return parser
+
+
+def _targets(output: Path | None, overwrite: bool) -> list[Path]:
+    if output is None:
+        return []
+    beside = output.with_name(f"{output.stem}_summary{output.suffix or '.csv'}")
+    return [check_file(output, overwrite), check_file(beside, overwrite)]
+
+
+def _text(rows: Sequence[dict[str, Any]], summary: Sequence[dict[str, Any]], targets: Sequence[Path]) -> str:
+    filtered = any(row["filter_mm3"] for row in rows)
+    names = ["region"] + (["filter mm³"] if filtered else [])
+
+    def cells(row: dict[str, Any], suffix: str = "") -> list[str]:
+        start = [row["region"]] + ([f"{row['filter_mm3']:g}"] if filtered else [])
+        return start + [f"{row[name + suffix]:.{1 if name.endswith('mm') else 3}f}" for name in MEASURES]
+
+    lines = [[row["case"], *cells(row)] for row in rows]
+    if len({row["case"] for row in rows}) > 1:
+        for kind in ("mean", "median"):
+            lines += [[kind, *cells(row, f"_{kind}")] for row in summary]
+    text = table(lines, "<<" + ">" * (len(names) - 1 + len(MEASURES)), ("case", *names, *(HEADINGS[name] for name in MEASURES)), indent="")
+    return "\n".join([text, *(f"\n{target}" for target in targets)])
