@@ -6,33 +6,33 @@ python -m Training.assemble --config Training/configs/small.json --run runs/smal
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from LDMSegLib.models.bundle import save_bundle
+from LDMSegLib.errors import InputError
+from LDMSegLib.models.bundle import Bundle, save_bundle
 from LDMSegLib.models.networks import build
 from LDMSegLib.specification import Latent, Mode, Specification, Weights, from_dict
+from Training.command import one_sentence
 from Training.configuration import Configuration, read_configuration
-from Training.engine import trained_weights
-
-TRAINING_DATA = (
-    "RSNA-ASNR-MICCAI BraTS (Baid et al. 2021, arXiv:2107.02314; Menze et al. 2015, IEEE TMI; Bakas et al. 2017, Sci. Data)",
-    "Multiple-sclerosis MRI of Lesjak et al. 2018 (CC BY), as brains without tumour",
-)
+from Training.engine import trained_steps, trained_weights
+from Training.latents import check_latents
 
 
-def assemble(configuration: Configuration, run: Path, output: Path, overwrite: bool = False) -> Any:
-    """Write the bundle of a finished run and return it as read back.
+def assemble(configuration: Configuration, run: Path, output: Path, overwrite: bool = False) -> Bundle:
+    """Write the bundle of a run and return it as read back.
 
     Raises:
-        FileNotFoundError: a phase has not been trained in this run folder.
+        InputError: a phase has not been trained in this run folder, or with other networks.
         BundleError: weights and configuration don't fit.
+        OutputError: there is a bundle already and `overwrite` is False, or it cannot be written.
     """
-    autoencoder, _ = trained_weights(run, "autoencoder")
-    unet, extras = trained_weights(run, "diffusion")
-    steering, _ = trained_weights(run, "controlnet")
+    check_latents(run)
+    autoencoder, _ = _trained(run, "autoencoder")
+    unet, extras = _trained(run, "diffusion")
+    steering, _ = _trained(run, "controlnet")
     states = {
         "autoencoder": autoencoder,
         "unet": unet,
@@ -42,7 +42,13 @@ def assemble(configuration: Configuration, run: Path, output: Path, overwrite: b
     networks = {}
     for name, state in states.items():
         networks[name] = build(configuration.networks[name])
-        networks[name].load_state_dict(state)
+        try:
+            networks[name].load_state_dict(state)
+        except RuntimeError:
+            raise InputError(
+                f"{run} holds another {name} network than the configuration '{configuration.name}' describes, expected the same; "
+                "give the configuration it was trained with"
+            ) from None
     specification = Specification(
         name=output.name,
         title=configuration.title,
@@ -57,9 +63,20 @@ def assemble(configuration: Configuration, run: Path, output: Path, overwrite: b
         modes={name: from_dict(Mode, mode, f"modes.{name}") for name, mode in configuration.modes.items()},
         default_mode=configuration.default_mode,
         weights=Weights("models/model.safetensors", ""),
-        training_data=TRAINING_DATA,
+        training_data=configuration.training_data,
     )
     return save_bundle(output, specification, configuration.networks, networks, overwrite=overwrite)
+
+
+def _trained(run: Path, phase: str) -> tuple[dict[str, torch.Tensor], dict]:
+    try:
+        weights, extras = trained_weights(run, phase)
+    except FileNotFoundError:
+        raise InputError(f"{run} holds no trained {phase}; run Training.{phase} with this --run first") from None
+    done, steps = trained_steps(run, phase)
+    if done < steps:
+        print(f"warning: {phase} stopped at step {done} of {steps}; the bundle holds its weights as they are", file=sys.stderr, flush=True)
+    return weights, extras
 
 
 def _part(state: dict[str, torch.Tensor], name: str) -> dict[str, torch.Tensor]:
@@ -73,7 +90,8 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="the bundle's folder; its name becomes the bundle's name")
     parser.add_argument("--overwrite", action="store_true", help="replace a bundle that is there")
     arguments = parser.parse_args()
-    bundle = assemble(read_configuration(arguments.config), arguments.run, arguments.output, arguments.overwrite)
+    with one_sentence():
+        bundle = assemble(read_configuration(arguments.config), arguments.run, arguments.output, arguments.overwrite)
     size = sum(path.stat().st_size for path in bundle.folder.rglob("*") if path.is_file())
     print(f"{bundle.folder}: {size / 1e6:.1f} MB")
 

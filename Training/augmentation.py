@@ -29,7 +29,7 @@ def deform(
     matrix = _rotation(rng.normal(0, phase.rotation, 3)) * np.exp(rng.normal(0, phase.scaling))
     plain = phase.rotation == 0 and phase.scaling == 0 and phase.elastic == 0
     if plain and tuple(size) == tuple(shape) and centre is None:
-        return np.asarray(volume, dtype=np.float32)
+        return np.ascontiguousarray(volume, dtype=np.float32)  # torch takes no mirrored views
     axes = [torch.arange(n, dtype=torch.float32) - (n - 1) / 2 for n in size]
     grid = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1) @ torch.from_numpy(matrix.T.astype(np.float32))
     if phase.elastic:

@@ -14,7 +14,7 @@ from torch import nn
 from LDMSegLib.models.networks import build
 from Training.configuration import Configuration
 from Training.datasets import LabelMaps, Validation
-from Training.engine import Options, parse, picture, train
+from Training.engine import Options, main, picture
 from Training.losses import hard_dice, region_loss
 
 
@@ -66,4 +66,4 @@ def centred(regions: torch.Tensor) -> torch.Tensor:
 
 
 if __name__ == "__main__":
-    train(AutoencoderTask, *parse(__doc__))
+    main(AutoencoderTask, __doc__)

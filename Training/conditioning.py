@@ -17,7 +17,7 @@ from torch import nn
 from LDMSegLib.models.networks import build
 from Training.configuration import Configuration
 from Training.datasets import Cases, Validation
-from Training.engine import Options, parse, picture, train
+from Training.engine import Options, main, picture
 from Training.losses import hard_dice, region_loss
 
 
@@ -60,4 +60,4 @@ class ConditioningTask:
 
 
 if __name__ == "__main__":
-    train(ConditioningTask, *parse(__doc__))
+    main(ConditioningTask, __doc__)

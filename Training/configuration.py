@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from LDMSegLib.errors import InputError
-from LDMSegLib.specification import Grid, Intensity, Label, Region, Schedule, Sequence, from_dict
+from LDMSegLib.errors import BundleError, InputError
+from LDMSegLib.specification import Grid, Intensity, Label, Mode, Region, Schedule, Sequence, from_dict
+
+PHASES = ("autoencoder", "diffusion", "conditioning", "controlnet")
+NETWORKS = ("autoencoder", "unet", "conditioning", "controlnet")
+# The loop keeps no loss scale, which float16 would need: a resumed run would not be the same run.
+PRECISIONS = ("bf16-mixed", "32-true")
 
 
 @dataclass(frozen=True)
 class Phase:
     """How one phase is trained. Zero or False switches an augmentation off.
 
-    Give either `steps` (optimiser steps) or `epochs` (passes over the phase's data). `schedule` is "constant" or
-    "cosine"; `ema` the decay of the averaged weights (0 = none); `crop` the size of tumour-centred crops, with a full
-    volume every `full_every` items; `rotation` in degrees, `scaling` and `intensity`
-    relative, `elastic` in voxels; `sequence_dropout` the
-    chance of each sequence to be missing; `copies` how many changed versions of each latent are cached; `draws` how many
-    noise levels one MRI serves in a step; `transplants` the share of training items that are lesion crops in another brain.
+    Give either `steps` (optimiser steps) or `epochs` (as many draws as the phase has items, over and over). `schedule` is
+    "constant" or "cosine"; `ema` the decay of the averaged weights (0 = none); `crop` the size of tumour-centred crops, with
+    full volumes every `full_every` steps; `rotation` in degrees, `scaling` and `intensity` relative, `elastic` in voxels;
+    `sequence_dropout` the chance of each sequence to be missing; `copies` how many changed versions of each latent are
+    cached; `draws` how many noise levels one MRI serves in a step; `transplants` the share of training items that are lesion
+    crops in another brain; `sample_latents` takes samples of the autoencoder's posterior in place of its mean.
     """
 
     batch_size: int
@@ -69,23 +74,29 @@ class Configuration:
     validation: tuple[str, ...]
     excluded: tuple[str, ...]
     phases: Mapping[str, Phase]
+    training_data: tuple[str, ...] = ()
 
     @property
     def held_out(self) -> frozenset[str]:
         """Names that no phase may train on: validation cases and everything that stems from them."""
         return frozenset(self.validation) | frozenset(self.excluded)
 
+    def keeps_out(self, name: str) -> bool:
+        """Whether what has this name must not be trained on: a held-out case, or a crop of one (its name and a suffix)."""
+        return any(name == held or name.startswith((held + "_", held + "-")) for held in self.held_out)
+
 
 def read_configuration(path: Path) -> Configuration:
     """Read a configuration file and the vocabulary it names beside itself.
 
     Raises:
-        InputError: the file is missing, not JSON, or lacks an entry.
+        InputError: the file or its vocabulary is missing or not JSON, an entry is missing, unknown or of the wrong type, or
+            the entries contradict each other.
     """
     data = _read(Path(path))
-    words = _read(Path(path).parent / data["vocabulary"])
     try:
-        return Configuration(
+        words = _read(Path(path).parent / data["vocabulary"])
+        configuration = Configuration(
             name=data["name"],
             title=data["title"],
             sequences=tuple(from_dict(Sequence, item, "sequences") for item in words["sequences"]),
@@ -102,15 +113,99 @@ def read_configuration(path: Path) -> Configuration:
             validation=tuple(data["split"]["validation"]),
             excluded=tuple(data["split"]["excluded"]),
             phases={name: from_dict(Phase, phase, f"phases.{name}") for name, phase in data["phases"].items()},
+            training_data=tuple(data.get("training_data", ())),
         )
+        for problem in _problems(configuration):
+            raise InputError(f"the configuration {path} cannot be trained: {problem}; correct it")
+        return configuration
     except KeyError as error:
         raise InputError(f"the configuration {path} has no entry {error}; add it (see Training/configs/small.json)") from None
+    except BundleError as error:
+        # The same strict reader as for bundles, whose advice is about bundles.
+        what = str(error).removeprefix("the bundle metadata entry ").split(";")[0]
+        raise InputError(f"the configuration {path} has a wrong entry: {what}; correct it (see Training/configs/small.json)") from None
+
+
+def _problems(c: Configuration) -> Iterator[str]:
+    """What would only show after hours, or give a bundle that cannot be used."""
+    for kind, known, found in (("phase", PHASES, c.phases), ("network", NETWORKS, c.networks)):
+        for name in found:
+            if name not in known:
+                yield f"'{name}' is no {kind}, expected {', '.join(known)}"
+    for name in NETWORKS:
+        if name not in c.networks:
+            yield f"the network '{name}' is missing, expected {', '.join(NETWORKS)}"
+    for name, mode in c.modes.items():
+        from_dict(Mode, mode, f"modes.{name}")
+    if c.default_mode not in c.modes:
+        yield f"default_mode is '{c.default_mode}', expected one of {', '.join(c.modes)}"
+    if c.intensity.method not in ("zscore", "percentile"):
+        yield f"intensity.method is '{c.intensity.method}', expected zscore or percentile"
+    yield from _network_problems(c)
+    for name, phase in c.phases.items():
+        yield from (f"phases.{name}.{problem}" for problem in _phase_problems(name, phase, c))
+
+
+def _network_problems(c: Configuration) -> Iterator[str]:
+    channels, factor = c.latent["channels"], c.latent["downsampling"]
+    autoencoder, unet = c.networks["autoencoder"], c.networks["unet"]
+    wanted = {
+        "autoencoder.in_channels": len(c.regions),
+        "autoencoder.out_channels": len(c.regions),
+        "autoencoder.latent_channels": channels,
+        "unet.in_channels": channels,
+        "unet.out_channels": channels,
+        "controlnet.in_channels": channels,
+        "conditioning.in_channels": len(c.sequences),
+        "conditioning.out_channels": unet["channels"][0],
+    }
+    for entry, value in wanted.items():
+        network, argument = entry.split(".")
+        if c.networks[network][argument] != value:
+            yield f"networks.{entry} is {c.networks[network][argument]}, expected {value}"
+    if 2 ** (len(autoencoder["channels"]) - 1) != factor:
+        yield f"networks.autoencoder has {len(autoencoder['channels'])} levels, which do not give latent.downsampling {factor}"
+    needed = factor * 2 ** (len(unet["channels"]) - 1)
+    if c.grid.multiple % needed:
+        yield f"grid.multiple is {c.grid.multiple}, expected a multiple of {needed}, which the UNet's {len(unet['channels'])} levels need"
+    if any(n % c.grid.multiple for n in c.grid.shape):
+        yield f"grid.shape {list(c.grid.shape)} does not divide by grid.multiple {c.grid.multiple}"
+
+
+def _phase_problems(name: str, phase: Phase, c: Configuration) -> Iterator[str]:
+    if (phase.steps > 0) == (phase.epochs > 0):
+        yield f"steps is {phase.steps} and epochs is {phase.epochs}, expected one of them to be given"
+    for entry in ("batch_size", "draws", "copies", "validate_every"):
+        if getattr(phase, entry) < 1:
+            yield f"{entry} is {getattr(phase, entry)}, expected at least 1"
+    if phase.schedule not in ("constant", "cosine"):
+        yield f"schedule is '{phase.schedule}', expected constant or cosine"
+    if phase.precision not in PRECISIONS:
+        yield f"precision is '{phase.precision}', expected {' or '.join(PRECISIONS)}"
+    if not 0.0 <= phase.ema < 1.0:
+        yield f"ema is {phase.ema}, expected a decay from 0 to below 1"
+    divisor = _crop_divisor(name, c)
+    if phase.crop and (len(phase.crop) != 3 or any(n % divisor for n in phase.crop)):
+        yield f"crop is {list(phase.crop)}, expected three sizes that divide by {divisor}"
+    changes = ("rotation", "scaling", "elastic", "intensity", "sequence_dropout", "transplants", "crop")
+    used = [entry for entry in changes if getattr(phase, entry)]
+    if name in ("conditioning", "controlnet") and c.intensity.method != "zscore" and used:
+        yield f"{used[0]} is {getattr(phase, used[0])}, but changes of images need intensity.method zscore, whose background is 0"
+
+
+def _crop_divisor(name: str, c: Configuration) -> int:
+    """What the networks that see a phase's crops can halve."""
+    if name == "conditioning":
+        return 2 ** (len(c.networks["conditioning"].get("blocks_down", (1,))) - 1)
+    return c.grid.multiple if name == "controlnet" else c.latent["downsampling"]
 
 
 def _read(path: Path) -> dict:
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"the configuration {path} does not exist; give one of Training/configs/*.json") from None
-    except json.JSONDecodeError as error:
+    except OSError as error:
+        raise InputError(f"the configuration {path} cannot be read ({error.strerror}); give one of Training/configs/*.json") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"the configuration {path} is not valid JSON ({error}); correct it") from None

@@ -19,8 +19,8 @@ from LDMSegLib.specification import Latent
 from Training.configuration import Configuration
 from Training.datasets import Cases, Validation
 from Training.diffusion import denoising_loss
-from Training.engine import Options, parse, picture, train, trained_weights
-from Training.latents import encode, load_autoencoder, normalise
+from Training.engine import Options, main, picture, trained_weights
+from Training.latents import check_latents, encode, load_autoencoder, normalise
 from Training.losses import hard_dice
 from Training.sampling import sample_regions
 
@@ -62,6 +62,7 @@ class ControlNetTask:
         self.phase = configuration.phases[self.name]
         self._schedule = NoiseSchedule.from_specification(configuration.schedule)
         weights, extras = _trained(options.run, "diffusion")
+        check_latents(options.run)
         self.latent = Latent(**extras["latent"])
         unet = build(configuration.networks["unet"])
         unet.load_state_dict(weights)
@@ -79,7 +80,8 @@ class ControlNetTask:
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         draws = self.phase.draws
         with torch.no_grad():
-            clean = normalise(encode(self._autoencoder, batch["regions"], self.phase.sample_latents), self.latent)
+            sampled = generator if self.phase.sample_latents else None
+            clean = normalise(encode(self._autoencoder, batch["regions"], sampled), self.latent)
         clean = clean.repeat_interleave(draws, dim=0)
         return denoising_loss(self._schedule, clean, generator, lambda x, t: model(batch["image"], draws, self._unet, x, t)), {}
 
@@ -118,4 +120,4 @@ def _trained(run: Any, phase: str) -> tuple[dict[str, torch.Tensor], dict[str, A
 
 
 if __name__ == "__main__":
-    train(ControlNetTask, *parse(__doc__))
+    main(ControlNetTask, __doc__)

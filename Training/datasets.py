@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,16 +15,22 @@ from Training.augmentation import deform, drop_sequences, flip, recolour
 from Training.configuration import Configuration, Phase
 from Training.transplant import transplant
 
+# Cases stay in memory up to this size together; beyond it (BraTS at 1 mm is 120 GB) each is read when its turn comes.
+IN_MEMORY_BYTES = 8 * 2**30
+
 
 class LabelMaps(Dataset):
     """Region maps (R, X, Y, Z) in [0, 1]: the autoencoder's and the unconditional model's world."""
 
     def __init__(self, configuration: Configuration, run: Path, phase: Phase, seed: int) -> None:
         self._phase, self._seed = phase, seed
-        self._maps = [regions for _, _, regions in _cases(run / "data" / "training") if regions.any()]
+        folder = run / "data" / "training"
+        self._maps = [_Packed(regions) for regions in _regions(_paths(folder, configuration)) if regions.any()]
         archive = run / "data" / "labelmaps.npz"
         if archive.exists():
-            self._maps += list(np.load(archive)["regions"])
+            with np.load(archive) as columns:
+                _refuse_held_out(columns.get("name", ()), archive, configuration)
+                self._maps += [_Packed(regions) for regions in columns["regions"]]
         if not self._maps:
             raise InputError(f"{run / 'data'} holds no label map; run Training.prepare first")
 
@@ -31,7 +39,7 @@ class LabelMaps(Dataset):
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
         rng = np.random.default_rng((self._seed, 1, index))
-        regions = self._maps[int(rng.integers(len(self._maps)))].astype(np.float32) / 255
+        regions = self._maps[int(rng.integers(len(self._maps)))].unpacked().astype(np.float32) / 255
         size, centre = regions.shape[1:], None
         if _cropped(self._phase, index):
             size, centre = self._phase.crop, _somewhere(regions, rng)
@@ -47,11 +55,13 @@ class Cases(Dataset):
     def __init__(self, configuration: Configuration, run: Path, phase: Phase, seed: int) -> None:
         self._phase, self._seed = phase, seed
         self._spacing = np.asarray(configuration.grid.spacing)
-        self._cases = list(_cases(run / "data" / "training"))
-        if not self._cases:
+        self._cases = _Cases(_paths(run / "data" / "training", configuration))
+        if not len(self._cases):
             raise InputError(f"{run / 'data' / 'training'} holds no case; run Training.prepare first")
         archive = run / "data" / "patches.npz"
         self._patches = dict(np.load(archive)) if archive.exists() and phase.transplants else None
+        if self._patches is not None:
+            _refuse_held_out(self._patches.pop("name", ()), archive, configuration)
 
     def __len__(self) -> int:
         return len(self._cases)
@@ -91,7 +101,7 @@ class Validation(Dataset):
     """The held-out cases, untouched: `name`, `image`, `regions`."""
 
     def __init__(self, run: Path) -> None:
-        self._cases = list(_cases(run / "data" / "validation"))
+        self._cases = _Cases(sorted((run / "data" / "validation").glob("*.npz")))
 
     def __len__(self) -> int:
         return len(self._cases)
@@ -105,10 +115,60 @@ class Validation(Dataset):
         }
 
 
-def _cases(folder: Path):
-    for path in sorted(folder.glob("*.npz")):
+class _Packed:
+    """Region maps of one case, compressed: they are mostly empty."""
+
+    def __init__(self, regions: np.ndarray) -> None:
+        self._bytes, self._shape = zlib.compress(regions.tobytes(), 1), regions.shape
+
+    def unpacked(self) -> np.ndarray:
+        return np.frombuffer(zlib.decompress(self._bytes), np.uint8).reshape(self._shape)
+
+
+class _Cases:
+    """Prepared cases by number, each (name, image, regions): in memory where they fit, else from their files."""
+
+    def __init__(self, paths: list[Path]) -> None:
+        self._paths = paths
+        self._kept: list | None = None
+        if paths and len(paths) * sum(array.nbytes for array in _case(paths[0])[1:]) <= IN_MEMORY_BYTES:
+            self._kept = [_case(path) for path in paths]
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def __getitem__(self, index: int) -> tuple[str, np.ndarray, np.ndarray]:
+        if index >= len(self._paths):
+            raise IndexError(index)
+        return _case(self._paths[index]) if self._kept is None else self._kept[index]
+
+
+def _case(path: Path) -> tuple[str, np.ndarray, np.ndarray]:
+    with np.load(path) as archive:
+        return path.stem, archive["image"], archive["regions"]
+
+
+def _regions(paths: list[Path]) -> Iterator[np.ndarray]:
+    for path in paths:
         with np.load(path) as archive:
-            yield path.stem, archive["image"], archive["regions"]
+            yield archive["regions"]
+
+
+def _paths(folder: Path, configuration: Configuration) -> list[Path]:
+    """The prepared training cases in their order."""
+    paths = sorted(folder.glob("*.npz"))
+    _refuse_held_out([path.stem for path in paths], folder, configuration)
+    return paths
+
+
+def _refuse_held_out(names: Iterable[str], where: Path, configuration: Configuration) -> None:
+    """The split may have changed since the data was prepared: what it names now must not be trained on all the same."""
+    for name in names:
+        if configuration.keeps_out(str(name)):
+            raise InputError(
+                f"{where} holds '{name}', which the configuration's split keeps out of training; delete {where.parent} and run "
+                "Training.prepare again, or give another --run"
+            )
 
 
 def _cropped(phase: Phase, index: int) -> bool:

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from LDMSegLib.diffusion.schedule import NoiseSchedule
 from LDMSegLib.models.networks import build
 from Training.configuration import Configuration
-from Training.engine import Options, parse, picture, train
+from Training.engine import Options, main, picture
 from Training.latents import Latents, load_autoencoder
 from Training.sampling import sample_regions
 
@@ -30,10 +30,8 @@ class DiffusionTask:
         self.phase = configuration.phases[self.name]
         self.model = build(configuration.networks["unet"])
         self._schedule = NoiseSchedule.from_specification(configuration.schedule)
-        if fabric.is_global_zero:  # the first process encodes; the others then read its file
-            Latents(configuration, options.run, options.seed, fabric.device)
-        fabric.barrier()
-        self.dataset = Latents(configuration, options.run, options.seed, fabric.device)
+        # The first process encodes; the others read its file.
+        self.dataset = Latents(configuration, options.run, options.seed, fabric.device, make=fabric.is_global_zero)
         self._autoencoder = load_autoencoder(configuration, options.run, fabric.device)
         self._device = fabric.device
 
@@ -74,4 +72,4 @@ def denoising_loss(schedule: NoiseSchedule, clean: torch.Tensor, generator: torc
 
 
 if __name__ == "__main__":
-    train(DiffusionTask, *parse(__doc__))
+    main(DiffusionTask, __doc__)

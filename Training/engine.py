@@ -23,6 +23,8 @@ from torch.utils.data import DataLoader, Dataset
 from torch.utils.tensorboard import SummaryWriter
 
 from LDMSegLib.allocator import keep_freed_memory
+from LDMSegLib.errors import InputError
+from Training.command import one_sentence
 from Training.configuration import Configuration, Phase, read_configuration
 
 
@@ -76,73 +78,106 @@ def parse(description: str) -> tuple[Configuration, Options]:
     arguments = vars(parser.parse_args())
     configuration = read_configuration(arguments.pop("config"))
     data = arguments.pop("data")
-    if data is not None and not (arguments["run"] / "data").exists():
-        from Training.prepare import prepare  # only a first run needs the image readers
+    if data is not None:
+        from Training.prepare import prepare_once  # only a first run needs the image readers
 
-        prepare(configuration, data, arguments["run"])
+        # Fabric has not started yet: under torchrun the environment says which process this is.
+        prepare_once(configuration, data, arguments["run"], rank=int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", 0))))
     return configuration, Options(**arguments)
 
 
-def train(make_task: Any, configuration: Configuration, options: Options) -> None:
+def main(make_task: Any, description: str) -> None:
+    """What `python -m Training.<phase>` does."""
+    with one_sentence():
+        train(make_task, *parse(description))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Where a call of `train` left a phase. `seconds_per_step` is None where no step was timed (the first few never are)."""
+
+    done: int
+    steps: int
+    interrupted: bool = False
+    seconds_per_step: float | None = None
+
+    @property
+    def finished(self) -> bool:
+        return self.done >= self.steps
+
+
+def train(make_task: Any, configuration: Configuration, options: Options) -> Outcome:
     """Train one phase until its steps are done or the time is up; started again, it goes on where it was.
 
     Args:
         make_task: called as make_task(configuration, options, fabric) → Task.
+
+    Raises:
+        InputError: the configuration has no such phase, an earlier phase is missing, there is no data, or the run folder
+            holds a checkpoint that cannot be continued.
     """
     keep_freed_memory()
     torch.manual_seed(options.seed)
     phase_name = make_task.name
+    if phase_name not in configuration.phases:
+        raise InputError(f"the configuration '{configuration.name}' has no phase '{phase_name}', it has {', '.join(configuration.phases)}")
     phase = configuration.phases[phase_name]
-    devices = options.devices if options.devices == "auto" else int(options.devices)
-    fabric = Fabric(accelerator=options.accelerator, devices=devices, precision=phase.precision, strategy="auto")
+    fabric = Fabric(accelerator=options.accelerator, precision=phase.precision, strategy="auto", **_processes(options))
     fabric.launch()
     task: Task = make_task(configuration, options, fabric)
     per_step = phase.batch_size * fabric.world_size
     steps = options.steps or phase.steps or math.ceil(phase.epochs * len(task.dataset) / per_step)
-    optimiser = torch.optim.Adam([p for p in task.model.parameters() if p.requires_grad], lr=phase.learning_rate, foreach=True)
-    averaged = AveragedModel(task.model, multi_avg_fn=get_ema_multi_avg_fn(phase.ema)) if phase.ema else None
     folder = options.run / phase_name
     folder.mkdir(parents=True, exist_ok=True)
-    first = _resume(folder, task.model, optimiser, averaged)
+    checkpoint = _checkpoint(folder)
+    first = checkpoint["step"] if checkpoint else 0
+    if first >= steps:
+        fabric.print(f"{phase_name} is at step {first} of {steps}: nothing to do", flush=True)
+        return Outcome(first, steps)
+    optimiser = torch.optim.Adam([p for p in task.model.parameters() if p.requires_grad], lr=phase.learning_rate, foreach=True)
+    averaged = AveragedModel(task.model, multi_avg_fn=get_ema_multi_avg_fn(phase.ema)) if phase.ema else None
+    if checkpoint:
+        if checkpoint["steps"] != steps and phase.schedule != "constant":
+            fabric.print(f"{phase_name}: goes on for {steps} steps what was begun for {checkpoint['steps']}: its learning rate jumps")
+        _resume(folder, checkpoint, task.model, optimiser, averaged)
     model, optimiser = fabric.setup(task.model, optimiser)
+    _move_state(optimiser, fabric.device)
     if averaged is not None:
         averaged = averaged.to(fabric.device)
     writer = SummaryWriter(folder) if fabric.is_global_zero else None
     loader = _loader(task.dataset, phase, options, fabric, first, steps)
     deadline = time.monotonic() + options.max_minutes * 60
-    stop = _StopOnSignal()
-    started, seen = time.monotonic(), 0
-    step = first
-    for step, batch in enumerate(loader, start=first):
-        batch = {key: value.to(fabric.device) for key, value in batch.items()}
-        for group in optimiser.param_groups:
-            group["lr"] = phase.learning_rate * _rate(phase, step, steps)
-        generator = torch.Generator().manual_seed(_mix(options.seed, step, fabric.global_rank))
-        with fabric.autocast():
-            loss, scalars = task.loss(model, batch, generator)
-        fabric.backward(loss)
-        fabric.clip_gradients(model, optimiser, max_norm=1.0)
-        optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
-        if averaged is not None:
-            averaged.update_parameters(task.model)
-        seen += 1
-        done = step + 1
-        if writer and (done % 25 == 0 or done == steps):
-            values = {"loss": loss.detach(), **scalars}
-            for key, value in values.items():
-                writer.add_scalar(f"{phase_name}/{key}", float(value), done)
-            pace = (time.monotonic() - started) / seen
-            text = "  ".join(f"{key} {float(value):.4f}" for key, value in values.items())
-            print(f"{phase_name} {done}/{steps}  {text}  {pace:.2f} s/step", flush=True)
-        last = done == steps or time.monotonic() > deadline or stop.requested
-        if done % phase.validate_every == 0 or last:
-            _validate(fabric, task, averaged, writer, done)
-            _save(fabric, folder, task, optimiser, averaged, done, steps)
-        if last:
-            break
+    done, pace = first, _Pace()
+    with _StopOnSignal() as stop:
+        for step, batch in enumerate(loader, start=first):
+            batch = {key: value.to(fabric.device, non_blocking=True) for key, value in batch.items()}
+            for group in optimiser.param_groups:
+                group["lr"] = phase.learning_rate * _rate(phase, step, steps)
+            generator = torch.Generator().manual_seed(_mix(options.seed, step, fabric.global_rank))
+            with fabric.autocast():
+                loss, scalars = task.loss(model, batch, generator)
+            fabric.backward(loss)
+            fabric.clip_gradients(model, optimiser, max_norm=1.0)
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+            if averaged is not None:
+                averaged.update_parameters(task.model)
+            done = step + 1
+            pace.stepped()
+            if writer and (done % 25 == 0 or done == steps):
+                _tell(writer, phase_name, {"loss": loss.detach(), **scalars}, done, steps, pace)
+            last = done == steps or _anyone(fabric, time.monotonic() > deadline or stop.requested)
+            if done % phase.validate_every == 0 or last:
+                pace.pause(fabric.device)
+                _validate(fabric, task, averaged, writer, done)
+                _save(fabric, folder, task, optimiser, averaged, done, steps)
+                pace.go_on()
+            if last:
+                break
+        interrupted = stop.requested
     if writer:
         writer.close()
+    return Outcome(done, steps, interrupted, pace.seconds_per_step)
 
 
 def trained_weights(run: Path, phase: str) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
@@ -153,6 +188,12 @@ def trained_weights(run: Path, phase: str) -> tuple[dict[str, torch.Tensor], dic
     """
     checkpoint = torch.load(run / phase / "checkpoint.pt", map_location="cpu", weights_only=True)
     return checkpoint["averaged"] or checkpoint["model"], checkpoint["extras"]
+
+
+def trained_steps(run: Path, phase: str) -> tuple[int, int]:
+    """(steps done, steps asked for) of a phase; (0, 0) before its first checkpoint."""
+    checkpoint = _checkpoint(run / phase)
+    return (int(checkpoint["step"]), int(checkpoint["steps"])) if checkpoint else (0, 0)
 
 
 def picture(channels: torch.Tensor) -> torch.Tensor:
@@ -168,11 +209,78 @@ class _StopOnSignal:
 
     def __init__(self) -> None:
         self.requested = False
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._request)
+
+    def __enter__(self) -> _StopOnSignal:
+        self._before = {number: signal.signal(number, self._request) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
     def _request(self, *_: Any) -> None:
         self.requested = True
+
+
+class _Pace:
+    """Seconds a step takes, without the first few (which load, compile and tune) and without validations."""
+
+    _UNTIMED = 3
+
+    def __init__(self) -> None:
+        self._steps, self._seconds, self._started = -self._UNTIMED, 0.0, 0.0
+
+    @property
+    def seconds_per_step(self) -> float | None:
+        return self._seconds / self._steps if self._steps > 0 else None
+
+    def stepped(self) -> None:
+        now = time.monotonic()
+        if self._steps >= 0:
+            self._seconds += now - self._started
+        self._steps += 1
+        self._started = now
+
+    def pause(self, device: torch.device) -> None:
+        """Steps are launched, not awaited, on a GPU: what is still under way belongs to them."""
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        if self._steps > 0:
+            self._seconds += time.monotonic() - self._started
+
+    def go_on(self) -> None:
+        self._started = time.monotonic()
+
+
+def _processes(options: Options) -> dict[str, Any]:
+    """How many devices and machines: under torchrun its processes are counted, one device each, wherever they run."""
+    if "LOCAL_WORLD_SIZE" in os.environ and torch.distributed.is_torchelastic_launched():
+        here = int(os.environ["LOCAL_WORLD_SIZE"])
+        return {"devices": here, "num_nodes": int(os.environ["WORLD_SIZE"]) // here}
+    return {"devices": options.devices if options.devices == "auto" else int(options.devices)}
+
+
+def _anyone(fabric: Fabric, wish: bool) -> bool:
+    """Whether any process wants to stop: clocks and signals differ, but all must leave the loop at the same step."""
+    if fabric.world_size == 1:
+        return wish
+    return bool(fabric.all_reduce(torch.tensor(float(wish), device=fabric.device), reduce_op="sum") > 0)
+
+
+def _move_state(optimiser: torch.optim.Optimizer, device: torch.device) -> None:
+    """A resumed optimiser's moments follow the parameters to their device; its step counts stay where Adam wants them."""
+    for state in optimiser.state.values():
+        for key, value in state.items():
+            if isinstance(value, torch.Tensor) and key != "step":
+                state[key] = value.to(device)
+
+
+def _tell(writer: SummaryWriter, phase: str, values: dict[str, torch.Tensor], done: int, steps: int, pace: _Pace) -> None:
+    for key, value in values.items():
+        writer.add_scalar(f"{phase}/{key}", float(value), done)
+    text = "  ".join(f"{key} {float(value):.4f}" for key, value in values.items())
+    took = f"  {pace.seconds_per_step:.3g} s/step" if pace.seconds_per_step is not None else ""
+    print(f"{phase} {done}/{steps}  {text}{took}", flush=True)
 
 
 class _Range:
@@ -190,7 +298,14 @@ class _Range:
 
 def _loader(dataset: Dataset, phase: Phase, options: Options, fabric: Fabric, first: int, steps: int) -> DataLoader:
     sampler = _Range(first, steps, phase.batch_size, fabric.global_rank, fabric.world_size)
-    return DataLoader(dataset, batch_size=phase.batch_size, sampler=sampler, num_workers=options.workers, worker_init_fn=_one_thread)
+    return DataLoader(
+        dataset,
+        batch_size=phase.batch_size,
+        sampler=sampler,
+        num_workers=options.workers,
+        worker_init_fn=_one_thread,
+        pin_memory=fabric.device.type == "cuda",
+    )
 
 
 def _one_thread(_: int) -> None:
@@ -246,14 +361,27 @@ def _save(fabric: Fabric, folder: Path, task: Task, optimiser: Any, averaged: Av
     fabric.barrier()
 
 
-def _resume(folder: Path, model: nn.Module, optimiser: torch.optim.Optimizer, averaged: AveragedModel | None) -> int:
+def _checkpoint(folder: Path) -> dict[str, Any] | None:
     path = folder / "checkpoint.pt"
-    if not path.exists():
-        return 0
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    model.load_state_dict(state["model"])
-    optimiser.load_state_dict(state["optimiser"])
-    if averaged is not None and state["averaged"] is not None:
-        averaged.module.load_state_dict(state["averaged"])
-        averaged.n_averaged.fill_(state["updates"])
-    return int(state["step"])
+    return torch.load(path, map_location="cpu", weights_only=True) if path.exists() else None
+
+
+def _resume(
+    folder: Path, state: dict[str, Any], model: nn.Module, optimiser: torch.optim.Optimizer, averaged: AveragedModel | None
+) -> None:
+    if state.get("optimiser") is None:
+        raise InputError(
+            f"{folder / 'checkpoint.pt'} holds the weights of step {state['step']} without the optimiser's state, so it cannot be trained "
+            "further; bring the whole checkpoint, or delete it and train the phase anew"
+        )
+    try:
+        model.load_state_dict(state["model"])
+        optimiser.load_state_dict(state["optimiser"])
+        if averaged is not None and state["averaged"] is not None:
+            averaged.module.load_state_dict(state["averaged"])
+            averaged.n_averaged.fill_(state["updates"])
+    except (RuntimeError, ValueError):
+        raise InputError(
+            f"{folder / 'checkpoint.pt'} holds other networks than the configuration's, expected the same; give another --run, or delete "
+            "it and train the phase anew"
+        ) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,26 @@ from LDMSegLib.models.networks import build
 from LDMSegLib.specification import Latent
 from Training.configuration import Configuration
 from Training.datasets import LabelMaps
-from Training.engine import trained_weights
+from Training.engine import trained_steps, trained_weights
+
+FILE = Path("diffusion") / "latents.pt"
+
+
+def check_latents(run: Path) -> None:
+    """Refuse to go on in a latent space that is no longer the autoencoder's.
+
+    Raises:
+        InputError: the autoencoder was trained further since the diffusion's latents were made.
+    """
+    if not (run / FILE).exists():
+        return
+    made = torch.load(run / FILE, weights_only=True, mmap=True).get("autoencoder_step")
+    now = trained_steps(run, "autoencoder")[0]
+    if made is not None and made != now:
+        raise InputError(
+            f"{run / FILE} was made with the autoencoder of step {made}, which is now at step {now}; delete the folder "
+            f"{(run / FILE).parent} and train the diffusion anew"
+        )
 
 
 def load_autoencoder(configuration: Configuration, run: Path, device: torch.device) -> nn.Module:
@@ -34,10 +54,13 @@ def load_autoencoder(configuration: Configuration, run: Path, device: torch.devi
     return network.to(device).eval().requires_grad_(False)
 
 
-def encode(autoencoder: nn.Module, regions: torch.Tensor, sample: bool = False) -> torch.Tensor:
-    """Region maps (N, R, X, Y, Z) in [0, 1] → raw latents (N, C, x, y, z) float32: the mean, or a sample of the posterior."""
+def encode(autoencoder: nn.Module, regions: torch.Tensor, generator: torch.Generator | None = None) -> torch.Tensor:
+    """Region maps (N, R, X, Y, Z) in [0, 1] → raw latents (N, C, x, y, z) float32: the mean, or a sample of the posterior
+    with noise from `generator`."""
     mean, deviation = autoencoder.encode(regions * 2 - 1)
-    return (mean + deviation * torch.randn_like(mean) if sample else mean).float()
+    if generator is None:
+        return mean.float()
+    return mean.float() + deviation.float() * torch.randn(mean.shape, generator=generator).to(mean.device)
 
 
 def normalise(z: torch.Tensor, latent: Latent) -> torch.Tensor:
@@ -47,16 +70,23 @@ def normalise(z: torch.Tensor, latent: Latent) -> torch.Tensor:
 
 
 class Latents(Dataset):
-    """Normalised latents (C, x, y, z) of all training label maps, `copies` randomly changed versions of each."""
+    """Normalised latents (C, x, y, z) of all training label maps, `copies` randomly changed versions of each.
 
-    def __init__(self, configuration: Configuration, run: Path, seed: int, device: torch.device) -> None:
+    Raises:
+        InputError: the autoencoder is missing, or was trained further since they were made.
+    """
+
+    def __init__(self, configuration: Configuration, run: Path, seed: int, device: torch.device, make: bool = True) -> None:
         phase = configuration.phases["diffusion"]
-        path = run / "diffusion" / "latents.pt"
-        if not path.exists():
+        path = run / FILE
+        if make and not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             state = _encode_all(configuration, run, phase, seed, device)
-            torch.save(state, path.with_suffix(".part"))
+            torch.save({**state, "autoencoder_step": trained_steps(run, "autoencoder")[0]}, path.with_suffix(".part"))
             os.replace(path.with_suffix(".part"), path)
+        while not path.exists():  # another process makes them, for longer than a collective operation would wait
+            time.sleep(1.0)
+        check_latents(run)
         state = torch.load(path, weights_only=True)
         self.latent = Latent(**state["latent"])
         self._latents = normalise(state["raw"].float(), self.latent)
@@ -74,10 +104,11 @@ def _encode_all(configuration: Configuration, run: Path, phase: Any, seed: int, 
     autoencoder = load_autoencoder(configuration, run, device)
     maps = LabelMaps(configuration, run, phase, seed)
     raw, tumour = [], []
+    generator = torch.Generator().manual_seed(seed) if phase.sample_latents else None
     for index in range(len(maps) * max(phase.copies, 1)):
         regions = maps[index]["regions"][None].to(device)
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16):
-            raw.append(encode(autoencoder, regions, phase.sample_latents).cpu())
+            raw.append(encode(autoencoder, regions, generator).cpu())
         tumour.append(F.max_pool3d(regions.amax(dim=1, keepdim=True), configuration.latent["downsampling"]).cpu() > 0)
     raw, tumour = torch.cat(raw), torch.cat(tumour)
     # .clone(): the tensors must outlive inference mode

@@ -2,7 +2,7 @@
 
     python -m Training.prepare --config Training/configs/small.json --data DATA --run runs/small
 
-DATA may hold BraTS case folders anywhere below it (four sequences and `*_seg.nii.gz` each), `.npz` files of label maps
+DATA may hold BraTS case folders anywhere below it (the sequences and `*seg.nii.gz` each), `.npz` files of label maps
 (`case`, `seg`) and `.npz` files of lesion crops (`name`, `image_u8`, `seg`, `center`). Validation cases are written
 apart and named so; nothing that stems from them is written anywhere else.
 """
@@ -10,16 +10,23 @@ apart and named so; nothing that stems from them is written anywhere else.
 from __future__ import annotations
 
 import argparse
+import json
+import os
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
 
 from LDMSegLib.cases.grid import PlacedGrid, place, to_grid
-from LDMSegLib.cases.intensity import normalise
-from LDMSegLib.cases.naming import assign
+from LDMSegLib.cases.intensity import background, normalise
+from LDMSegLib.cases.naming import assign, tokens
 from LDMSegLib.errors import InputError
+from LDMSegLib.specification import to_dict
+from Training.command import one_sentence
 from Training.configuration import Configuration, read_configuration
 
 # BraTS volumes: 240×240×155 at 1 mm, array order LPS, origin as in the published files.
@@ -28,18 +35,29 @@ BRATS_AFFINE = np.array([[-1.0, 0, 0, 0], [0, -1.0, 0, 239], [0, 0, 1.0, 0], [0,
 # Where brains lie in that space (mean bounding-box centre of the cases here), for label maps that come without a brain.
 BRATS_CENTRE = np.array([-119.0, 110.0, 71.5])
 
+RECORD = "prepared.json"
+
 
 def prepare(configuration: Configuration, data: Path, run: Path) -> dict[str, int]:
-    """Write `run/data/{training,validation}/<case>.npz`, `labelmaps.npz` and `patches.npz`; returns how many of each."""
+    """Write `run/data/{training,validation}/<case>.npz`, `labelmaps.npz` and `patches.npz`; returns how many of each.
+
+    Cases already written are kept, so a stopped preparation goes on. `prepared.json` says what it was made for and
+    whether it is finished.
+
+    Raises:
+        InputError: there is nothing to train on, a case cannot be used, or the run folder was prepared for another grid,
+            vocabulary or split.
+    """
     target = run / "data"
+    _check_record(configuration, target)
+    _record(configuration, target, finished=False)
     counts = {"training": 0, "validation": 0, "labelmaps": 0, "patches": 0}
     for case, folder in _case_folders(data):
         kind = "validation" if case in configuration.validation else "training"
-        if kind == "training" and case in configuration.held_out:
+        if kind == "training" and configuration.keeps_out(case):
             continue
         path = target / kind / f"{case}.npz"
         if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
             _save(path, **prepare_case(configuration, folder))
         counts[kind] += 1
     maps, patches = [], []
@@ -49,42 +67,107 @@ def prepare(configuration: Configuration, data: Path, run: Path) -> dict[str, in
                 patches += list(_patches(configuration, archive))
             elif "seg" in archive and "case" in archive:
                 maps += list(_labelmaps(configuration, archive))
-    if maps:
-        _save(target / "labelmaps.npz", regions=np.stack(maps))
-    if patches:
-        columns = {key: np.stack([patch[key] for patch in patches]) for key in patches[0]}
-        _save(target / "patches.npz", **columns)
-    counts["labelmaps"], counts["patches"] = len(maps), len(patches)
+    for name, items in (("labelmaps", maps), ("patches", patches)):
+        if items:
+            _save(target / f"{name}.npz", **{key: np.stack([item[key] for item in items]) for key in items[0]})
+        counts[name] = len(items)
     if not counts["training"] and not maps:
         raise InputError(f"the data folder {data} has no case folder and no .npz file to train on; give a BraTS folder with --data")
+    missing = sorted(set(configuration.validation) - {path.stem for path in (target / "validation").glob("*.npz")})
+    if missing:
+        print(f"warning: {', '.join(missing)} of the validation split: no such case in {data}", file=sys.stderr, flush=True)
+    _record(configuration, target, finished=True)
     return counts
 
 
+def prepared(configuration: Configuration, run: Path) -> bool:
+    """Whether a finished preparation for this configuration lies in the run folder.
+
+    Raises:
+        InputError: one for another grid, vocabulary or split does.
+    """
+    record = _check_record(configuration, run / "data")
+    return bool(record) and record["finished"]
+
+
+def prepare_once(configuration: Configuration, data: Path, run: Path, rank: int) -> None:
+    """Prepare if that was not done yet; of several processes the first does it and the others wait for it.
+
+    They look for the file: a collective operation would time out long before a data set is read.
+    """
+    if rank == 0 and not prepared(configuration, run):
+        prepare(configuration, data, run)
+    while not prepared(configuration, run):
+        time.sleep(1.0)
+
+
 def prepare_case(configuration: Configuration, folder: Path) -> dict[str, np.ndarray]:
-    """One case on the model's grid: `image` float16 (S, X, Y, Z), `regions` uint8 0–255 (R, X, Y, Z), `affine`."""
+    """One case on the model's grid: `image` float16 (S, X, Y, Z), `regions` uint8 0–255 (R, X, Y, Z), `affine`.
+
+    Raises:
+        InputError: a sequence is missing, the images differ in shape, or the label map holds an unknown value.
+    """
     paths = assign(sorted(folder.glob("*.nii*")), configuration.sequences)
     volumes = {name: nib.load(path) for name, path in paths.items()}
+    if configuration.reference not in volumes:
+        raise InputError(f"the case {folder} has no {configuration.reference}, which gives its grid; add it or take the case out")
     affine = volumes[configuration.reference].affine
     arrays = {name: np.asarray(volume.dataobj, dtype=np.float32) for name, volume in volumes.items()}
+    truth = _truth(folder)
+    size = arrays[configuration.reference].shape
+    labels = np.asarray(nib.load(truth).dataobj).round().astype(np.uint8) if truth else np.zeros(size, np.uint8)
+    shapes = {array.shape for array in (*arrays.values(), labels)}
+    if len(shapes) > 1:
+        found = " and ".join(sorted("×".join(map(str, shape)) for shape in shapes))
+        raise InputError(f"the images of the case {folder} measure {found}, expected one grid; resample them or take the case out")
     foreground = np.any([array != 0 for array in arrays.values()], axis=0)
     placed = place(foreground, affine, configuration.grid)
-    image = np.stack([to_grid(normalise(arrays[s.name], configuration.intensity), affine, placed) for s in configuration.sequences])
-    truth = sorted(folder.glob("*_seg.nii*"))
-    labels = np.asarray(nib.load(truth[0]).dataobj).round().astype(np.uint8) if truth else np.zeros(foreground.shape, np.uint8)
+    empty = background(configuration.intensity)
+    missing = np.full(foreground.shape, empty, np.float32)
+    image = [
+        to_grid(normalise(arrays[s.name], configuration.intensity) if s.name in arrays else missing, affine, placed, empty)
+        for s in configuration.sequences
+    ]
     return {
-        "image": image.astype(np.float16),
-        "regions": _soft_regions(configuration, labels, affine, placed),
+        "image": np.stack(image).astype(np.float16),
+        "regions": _soft_regions(configuration, _in_our_values(configuration, labels, truth), affine, placed),
         "affine": placed.affine,
     }
 
 
 def _case_folders(data: Path) -> Iterator[tuple[str, Path]]:
-    """Every folder with a `*_t1c` file (or its aliases) that either has a truth or is known to be free of tumour."""
+    """Every folder with images that either has a truth or is known to be free of tumour."""
+    seen: dict[str, Path] = {}
     for folder in sorted({path.parent for path in data.rglob("*.nii*")}):
-        has_truth = any(folder.glob("*_seg.nii*"))
-        tumour_free = any(folder.glob("*_mslesion.nii*"))
-        if has_truth or tumour_free:
-            yield folder.name, folder
+        if not _truth(folder) and not any(folder.glob("*_mslesion.nii*")):
+            continue
+        if folder.name in seen:
+            raise InputError(f"the folders {seen[folder.name]} and {folder} hold a case of the same name, expected each once; take one out")
+        seen[folder.name] = folder
+        yield folder.name, folder
+
+
+def _truth(folder: Path) -> Path | None:
+    """The case's label map: `…_seg.nii.gz` (BraTS 2017–2021), `…-seg.nii.gz` (2023)."""
+    found = [path for path in sorted(folder.glob("*.nii*")) if tokens(path)[-1] in ("seg", "segm")]
+    return found[0] if found else None
+
+
+def _in_our_values(configuration: Configuration, labels: np.ndarray, truth: Path | None) -> np.ndarray:
+    """Label values of whichever convention the map follows (BraTS wrote 4 for ET until 2021) in the specification's."""
+    found = set(np.unique(labels).tolist()) - {0}
+    ours = {label.value for label in configuration.labels}
+    if found <= ours:
+        return labels
+    conventions = sorted({name for label in configuration.labels for name in label.conventions})
+    for name in conventions:
+        values = {label.conventions.get(name, label.value): label.value for label in configuration.labels}
+        if found <= set(values):
+            out = np.zeros_like(labels)
+            for theirs, value in values.items():
+                out[labels == theirs] = value
+            return out
+    raise InputError(f"the label map {truth} holds the values {sorted(found)}, expected {sorted(ours)}; map them or take the case out")
 
 
 def _soft_regions(configuration: Configuration, labels: np.ndarray, affine: np.ndarray, placed: PlacedGrid) -> np.ndarray:
@@ -93,24 +176,31 @@ def _soft_regions(configuration: Configuration, labels: np.ndarray, affine: np.n
     return np.stack([(to_grid(r.astype(np.float32), affine, placed) * 255).round().astype(np.uint8) for r in regions])
 
 
-def _labelmaps(configuration: Configuration, archive: np.lib.npyio.NpzFile) -> Iterator[np.ndarray]:
+def _labelmaps(configuration: Configuration, archive: np.lib.npyio.NpzFile) -> Iterator[dict[str, np.ndarray]]:
+    """Label maps on the model's grid, centred where brains lie: `name`, `regions`."""
     segmentations, names = archive["seg"], archive["case"]
     spacing = configuration.grid.spacing
     centred = np.diag([*spacing, 1.0])
     centred[:3, 3] = BRATS_CENTRE - np.asarray(spacing) * (np.asarray(configuration.grid.shape) - 1) / 2
     for name, labels in zip(names, segmentations, strict=True):
-        if str(name) in configuration.held_out:
+        if configuration.keeps_out(str(name)):
             continue
-        yield _soft_regions(configuration, labels, _affine_of(labels.shape), PlacedGrid(centred, configuration.grid.shape))
+        placed = PlacedGrid(centred, configuration.grid.shape)
+        yield {"name": name, "regions": _soft_regions(configuration, labels, _affine_of(labels.shape), placed)}
 
 
 def _patches(configuration: Configuration, archive: np.lib.npyio.NpzFile) -> Iterator[dict[str, np.ndarray]]:
-    """Lesion crops on a lattice of the model's spacing: `image`, `regions`, `inside` the crop, `centre` RAS mm from the brain's."""
+    """Lesion crops on a lattice of the model's spacing: `name`, `image`, `regions`, `inside` the crop, `centre` RAS mm from the brain's.
+
+    They come as z-scores, so a configuration that normalises otherwise has no use for them.
+    """
+    if configuration.intensity.method != "zscore":
+        return
     whole = _affine_of((128, 128, 128))
     scale = configuration.intensity.scale
     size = archive["seg"].shape[-1]
     for name, image, labels, centre in zip(archive["name"], archive["image_u8"], archive["seg"], archive["center"], strict=True):
-        if str(name).rsplit("_", 1)[0] in configuration.held_out:
+        if configuration.keeps_out(str(name)):
             continue
         affine = whole.copy()
         affine[:3, 3] = whole[:3, :3] @ (centre - size // 2) + whole[:3, 3]
@@ -124,6 +214,7 @@ def _patches(configuration: Configuration, archive: np.lib.npyio.NpzFile) -> Ite
         decoded = image.astype(np.float32) / 255.0 * 12.0 - 4.0
         inside = to_grid(np.ones(labels.shape, np.float32), affine, placed)
         yield {
+            "name": name,
             "image": np.stack([to_grid(channel / scale, affine, placed) for channel in decoded]).astype(np.float16),
             "regions": _soft_regions(configuration, labels, affine, placed),
             "inside": (inside > 0.99),
@@ -137,6 +228,42 @@ def _affine_of(shape: tuple[int, ...]) -> np.ndarray:
     step = np.diag([*zoom, 1.0])
     step[:3, 3] = (zoom - 1) / 2
     return BRATS_AFFINE @ step
+
+
+def _purpose(configuration: Configuration) -> dict[str, Any]:
+    """What prepared data depends on."""
+    return {
+        "spacing": list(configuration.grid.spacing),
+        "shape": list(configuration.grid.shape),
+        "intensity": to_dict(configuration.intensity),
+        "sequences": [sequence.name for sequence in configuration.sequences],
+        "regions": {region.name: list(region.labels) for region in configuration.regions},
+        "labels": {label.name: label.value for label in configuration.labels},
+        "validation": sorted(configuration.validation),
+        "held_out": sorted(configuration.held_out),
+    }
+
+
+def _check_record(configuration: Configuration, target: Path) -> dict[str, Any] | None:
+    try:
+        record = json.loads((target / RECORD).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    purpose = _purpose(configuration)
+    other = [key for key in purpose if record["purpose"].get(key) != purpose[key]]
+    if other:
+        raise InputError(
+            f"{target} was prepared for another configuration ({', '.join(other)} differ), expected one run folder for each; "
+            "give another --run, or delete that folder and prepare again"
+        )
+    return record
+
+
+def _record(configuration: Configuration, target: Path, finished: bool) -> None:
+    target.mkdir(parents=True, exist_ok=True)
+    partial = target / (RECORD + ".part")
+    partial.write_text(json.dumps({"finished": finished, "purpose": _purpose(configuration)}, indent=1), encoding="utf-8")
+    os.replace(partial, target / RECORD)
 
 
 def _save(path: Path, **arrays: np.ndarray) -> None:
@@ -153,7 +280,8 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--run", type=Path, required=True)
     arguments = parser.parse_args()
-    counts = prepare(read_configuration(arguments.config), arguments.data, arguments.run)
+    with one_sentence():
+        counts = prepare(read_configuration(arguments.config), arguments.data, arguments.run)
     print(", ".join(f"{count} {name}" for name, count in counts.items()))
 
 
