@@ -13,6 +13,7 @@ from LDMSegLib.cases.naming import assign, find_case, find_cohort
 from LDMSegLib.cases.synthetic import DESCRIPTION as SYNTHETIC
 from LDMSegLib.cohort import FAILED, anything_to_do, run_cohort, summary_csv, take_shard
 from LDMSegLib.commands import options
+from LDMSegLib.commands.computing import load_model
 from LDMSegLib.commands.summary import cohort_event, cohort_text, segmentation_event, segmentation_text
 from LDMSegLib.deliver import deliver
 from LDMSegLib.errors import BundleError, InputError, OutputError
@@ -110,7 +111,7 @@ def _one(job: Job, interruption: Interruption) -> int:
     args, reporter = job.args, job.reporter
     target = check_output(args.output, args.overwrite)
     case, reading = _timed(lambda: _read(_files(args, job.bundle.specification), job))
-    model, loading = _timed(lambda: _model(job))
+    model, loading = _timed(lambda: load_model(args, job.bundle, args.mode, reporter))
     segmentation, files = _segmented(job, case, model, target, args.overwrite, interruption, {"read": reading, "load": loading})
     reporter.result(**segmentation_event(segmentation, case.id, target, files))
     if not args.json_events:
@@ -128,7 +129,9 @@ def _cohort(job: Job, interruption: Interruption) -> int:
         )
     cases, part = take_shard(find_cohort(args.cohort, spec.sequences), args.shard)
     summary = check_file(args.output / f"cohort_volumes{part}.csv", overwrite=True)
-    model = _model(job) if anything_to_do(cases, args.output, job.recorded(), args.overwrite) else None
+    model = (
+        load_model(args, job.bundle, args.mode, reporter) if anything_to_do(cases, args.output, job.recorded(), args.overwrite) else None
+    )
 
     def work(case_id: str, folder: Path, target: Path, overwrite: bool) -> bool:
         target = check_output(target, overwrite)
@@ -178,21 +181,6 @@ def _read(files: dict[str, Path], job: Job, id: str | None = None) -> Case:
     for warning in case.warnings:
         job.reporter.warning(warning)
     return case
-
-
-def _model(job: Job) -> Model:
-    """The networks on their device. torch is imported here, when everything that does not need it has been checked."""
-    job.reporter.stage("load", "Loading the networks")
-    import torch
-
-    from LDMSegLib.models.device import choose_device
-    from LDMSegLib.models.model import Model, sampling_mode
-
-    args = job.args
-    mode = sampling_mode(job.bundle.specification, args.mode, args.steps, args.members)
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    return Model(job.bundle, mode, choose_device(args.device, args.precision))
 
 
 def _segmented(

@@ -1,0 +1,149 @@
+"""`ldmseg synthesize`: new tumour masks."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from LDMSegLib.cases.canvas import Canvas, blank_canvas, canvas_like
+from LDMSegLib.commands import options
+from LDMSegLib.commands.computing import load_model
+from LDMSegLib.commands.tables import table
+from LDMSegLib.errors import BundleError
+from LDMSegLib.events import Reporter
+from LDMSegLib.interruption import Interruption
+from LDMSegLib.models.bundle import find_bundle
+from LDMSegLib.models.layout import Bundle
+from LDMSegLib.results.folder import check_output, result_folder
+from LDMSegLib.results.labels import label_values
+from LDMSegLib.results.provenance import RESEARCH_USE, build_provenance, describe_geometry, describe_input
+
+if TYPE_CHECKING:
+    from LDMSegLib.models.model import Model
+    from LDMSegLib.synthesize import Drawn
+
+CANCELLED = 130
+
+
+def run(arguments: list[str], reporter: Reporter) -> int:
+    """Run the command; see `cli` for what the exit codes mean."""
+    args = _parser().parse_args(arguments)
+    bundle = find_bundle(args.bundle)
+    convention = options.BRATS_LABELS if args.brats_labels else None
+    label_values(bundle.specification.labels, convention)
+    mode = _mode(bundle)
+    target = check_output(args.output, args.overwrite)
+    with Interruption() as interruption:
+        canvas = _canvas(args, bundle, reporter)
+        model = load_model(args, bundle, mode, reporter)
+        with interruption.waited_for() as cancellation:
+            drawn, rows, names = _draw(args, bundle, model, canvas, convention, mode, reporter, cancellation)
+    files = {name.split(".")[0]: str(target / name) for name in names}
+    reporter.result(folder=str(target), files=files, masks=rows, partial=drawn.kept < drawn.wanted, **vars(drawn))
+    if not args.json_events:
+        print(_text(rows, drawn, target))
+    if drawn.kept == drawn.wanted:
+        return 0
+    return CANCELLED if cancellation.requested else 1
+
+
+def _parser() -> options.Parser:
+    parser = options.Parser("synthesize", "Draw new tumour masks out of noise: label maps of nobody's tumour.")
+    parser.add_argument("-n", "--count", type=options.whole(1), default=8, metavar="N", help="how many masks (8)")
+    parser.add_argument("--min-volume", type=options.not_negative, default=0.0, metavar="ML", help="keep no mask smaller than this, in mL")
+    parser.add_argument("--like", type=Path, metavar="IMAGE", help="draw into this image's brain, on its grid (without: on a 1 mm grid)")
+    options.add_output(parser, "the folder for the masks")
+    options.add_bundle(parser)
+    parser.add_argument("--steps", type=options.whole(1), metavar="S", help="denoising steps of each (the bundle's)")
+    options.add_computing(parser)
+    return parser
+
+
+def _mode(bundle: Bundle) -> str:
+    spec = bundle.specification
+    if spec.synthesis_mode not in spec.modes or spec.modes[spec.synthesis_mode].controlnet is not None:
+        raise BundleError(
+            f"bundle '{bundle.name}' has no mode that samples without an image, so it cannot draw masks; choose another bundle"
+        )
+    return spec.synthesis_mode
+
+
+def _canvas(args: argparse.Namespace, bundle: Bundle, reporter: Reporter) -> Canvas:
+    if args.like is None:
+        return blank_canvas(bundle.specification.grid)
+    reporter.stage("read", "Reading the image")
+    canvas = canvas_like(args.like, bundle.specification.grid)
+    for warning in canvas.warnings:
+        reporter.warning(warning)
+    return canvas
+
+
+def _draw(
+    args: argparse.Namespace,
+    bundle: Bundle,
+    model: Model,
+    canvas: Canvas,
+    convention: str | None,
+    mode: str,
+    reporter: Reporter,
+    cancellation: Any,
+) -> tuple[Drawn, list[dict[str, Any]], list[str]]:
+    from LDMSegLib.results.masks import MaskFolder  # matplotlib
+    from LDMSegLib.synthesize import Wish, synthesize  # torch
+
+    header, image = (canvas.image.header, canvas.image.array) if canvas.image else (None, None)
+    wish = Wish(args.count, args.seed, args.min_volume, args.threshold, args.batch_size)
+    start = time.monotonic()
+    with result_folder(args.output, args.overwrite) as folder:
+        masks = MaskFolder(folder, bundle.specification, canvas.affine, header, image, convention)
+        drawn = synthesize(model, canvas, wish, lambda m: masks.add(m.number, m.member, m.labels, m.volumes_ml), reporter, cancellation)
+        warnings = list(canvas.warnings)
+        if drawn.kept < drawn.wanted:
+            why = "it was stopped" if cancellation.requested else f"{drawn.drawn} were drawn, the most that are tried"
+            warnings.append(f"{drawn.kept} of {drawn.wanted} masks, because {why}")
+            reporter.warning(warnings[-1])
+        reporter.stage("write", "Writing the table and the montage")
+        record = _provenance(args, bundle, model, canvas, mode, drawn, warnings, time.monotonic() - start)
+        names = masks.finish(f"SYNTHETIC masks by {bundle.name}, seed {args.seed}", record)
+    return drawn, masks.rows, names
+
+
+def _provenance(
+    args: argparse.Namespace, bundle: Bundle, model: Model, canvas: Canvas, mode: str, drawn: Drawn, warnings: list[str], seconds: float
+) -> dict[str, Any]:
+    import torch
+
+    spec, device = bundle.specification, model.device
+    return build_provenance(
+        bundle={"name": bundle.name, "version": bundle.version, "weights_sha256": spec.weights.sha256},
+        inputs=[describe_input("like", canvas.image.path)] if canvas.image else [],
+        geometry=describe_geometry(canvas.shape, canvas.affine),
+        seed=args.seed,
+        mode=mode,
+        sampler=model.mode.sampler,
+        steps=model.mode.steps,
+        members_requested=drawn.wanted,
+        members_finished=drawn.kept,
+        threshold=spec.threshold if args.threshold is None else args.threshold,
+        device={"kind": device.kind, "name": device.name, "precision": device.precision},
+        threads=torch.get_num_threads(),
+        timings={"sample": seconds},
+        warnings=warnings,
+        synthetic=True,
+        kind="SYNTHETIC masks: computed, nobody's tumour",
+        drawn={**vars(drawn), "min_volume_ml": args.min_volume},
+        model_grid=describe_geometry(canvas.placed.shape, canvas.placed.affine),
+    )
+
+
+def _text(rows: list[dict[str, Any]], drawn: Drawn, target: Path) -> str:
+    shown = [[row["mask"], *(f"{float(value):.2f}" for name, value in row.items() if name.endswith("_ml"))] for row in rows]
+    header = ["mask", *(name.replace("_ml", " mL") for name in rows[0] if name.endswith("_ml"))]
+    lines = ["", table(shown, "<" + ">" * (len(header) - 1), header), ""]
+    lines += [
+        f"  {drawn.drawn} drawn, {drawn.kept} kept, {drawn.empty} empty, {drawn.too_small} too small",
+        f"  montage  {target / 'montage.png'}",
+    ]
+    return "\n".join([*lines, "", f"SYNTHETIC: nobody's tumour. {RESEARCH_USE}"])

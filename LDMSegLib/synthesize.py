@@ -1,0 +1,155 @@
+"""The second job: new tumour masks out of noise alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from LDMSegLib.cases.canvas import Canvas
+from LDMSegLib.cases.grid import from_grid
+from LDMSegLib.diffusion.ensemble import run_ensemble
+from LDMSegLib.diffusion.samplers import make_sampler
+from LDMSegLib.diffusion.schedule import NoiseSchedule
+from LDMSegLib.errors import Cancelled, InputError
+from LDMSegLib.events import Cancellation, Reporter, Silent
+from LDMSegLib.models.model import Model
+from LDMSegLib.results.labels import label_map, nest, region_masks
+from LDMSegLib.results.measurements import voxel_ml
+
+DRAWS_PER_MASK = 10
+"""For each mask that is wanted, at most this many are drawn: a smallest volume that hardly any has shall end some time."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is wanted. Masks that are empty or have less than `min_volume_ml` in all are not kept."""
+
+    count: int = 8
+    seed: int = 0
+    min_volume_ml: float = 0.0
+    threshold: float | None = None
+    batch_size: int = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Mask:
+    """One new mask: the `number`-th that was kept, `member` of the seed. `labels` (X, Y, Z) uint8; volumes by region, in mL."""
+
+    number: int
+    member: int
+    labels: np.ndarray
+    volumes_ml: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """How many masks were drawn, kept, and not kept for being empty or too small."""
+
+    wanted: int
+    kept: int
+    drawn: int
+    empty: int
+    too_small: int
+
+
+def synthesize(
+    model: Model,
+    canvas: Canvas,
+    wish: Wish,
+    on_mask: Callable[[Mask], None],
+    reporter: Reporter | None = None,
+    cancellation: Cancellation | None = None,
+) -> Drawn:
+    """Draw masks one after the other; member i of a seed is the same mask whatever is kept of the others.
+
+    Args:
+        model: a bundle's networks, loaded for a mode without a ControlNet.
+        canvas: where they are drawn.
+        wish: how many, and which.
+        on_mask: takes each mask that is kept; nothing else keeps it.
+        reporter: hears the stage "sample" and how far it is.
+        cancellation: asked between steps; what is finished by then has been handed over.
+
+    Returns:
+        The counts; fewer kept than wanted when it was cancelled or `DRAWS_PER_MASK` did not suffice.
+
+    Raises:
+        InputError: not one mask could be kept. Cancelled: before there was one.
+    """
+    reporter, cancellation = reporter or Silent(), cancellation or Cancellation()
+    reporter.stage("sample", f"Drawing {wish.count} mask{'s' if wish.count > 1 else ''}")
+    sampler = make_sampler(model.mode, NoiseSchedule.from_specification(model.specification.schedule))
+    screen = _Screen(model, canvas, wish, on_mask)
+    limit = wish.count * DRAWS_PER_MASK
+    while screen.kept < wish.count and screen.drawn < limit and not cancellation.requested:
+        missing = min(wish.count - screen.kept, limit - screen.drawn)
+        run_ensemble(
+            model.denoiser(),
+            model.decode,
+            sampler,
+            model.latent_shape(canvas.placed.shape),
+            missing,
+            wish.seed,
+            wish.batch_size,
+            screen.look,
+            _Share(reporter, screen.kept, missing, wish.count),
+            cancellation,
+            model.device.kind,
+            first_member=screen.drawn,
+        )
+    if not screen.kept and cancellation.requested:
+        raise Cancelled("cancelled before the first mask was finished, so there is no result; run it again")
+    if not screen.kept:
+        raise InputError(
+            f"none of {screen.drawn} drawn masks could be kept ({screen.empty} empty, {screen.too_small} below "
+            f"{wish.min_volume_ml:g} mL), expected {wish.count}; lower --min-volume or --threshold, or use another seed"
+        )
+    return Drawn(wish.count, screen.kept, screen.drawn, screen.empty, screen.too_small)
+
+
+class _Screen:
+    """Looks at each member: decoded probabilities in, a kept or a rejected mask out."""
+
+    def __init__(self, model: Model, canvas: Canvas, wish: Wish, on_mask: Callable[[Mask], None]) -> None:
+        self.kept = self.drawn = self.empty = self.too_small = 0
+        self._spec, self._canvas, self._on_mask = model.specification, canvas, on_mask
+        self._least_ml = wish.min_volume_ml
+        self._threshold = self._spec.threshold if wish.threshold is None else wish.threshold
+
+    def look(self, member: int, probabilities: torch.Tensor) -> None:
+        self.drawn += 1
+        spec, canvas = self._spec, self._canvas
+        nested = nest(probabilities, spec.regions).cpu().numpy()
+        placed = from_grid(nested, canvas.placed, canvas.affine, canvas.shape)
+        if canvas.inside is not None:
+            placed *= canvas.inside
+        voxel = voxel_ml(canvas.affine)
+        labels = label_map(placed, spec.labels, spec.regions, self._threshold, None, spec.min_component_mm3, voxel * 1000.0)
+        volume = np.count_nonzero(labels) * voxel
+        if volume == 0.0:
+            self.empty += 1
+        elif volume < self._least_ml:
+            self.too_small += 1
+        else:
+            self.kept += 1
+            masks = region_masks(labels, spec.labels, spec.regions)
+            volumes = {name: float(np.count_nonzero(mask) * voxel) for name, mask in zip(spec.region_names, masks, strict=True)}
+            self._on_mask(Mask(self.kept, member, labels, volumes))
+
+
+class _Share(Silent):
+    """A part of the whole drawing, told as such."""
+
+    def __init__(self, reporter: Reporter, kept: int, missing: int, count: int) -> None:
+        self._reporter, self._kept, self._missing, self._count = reporter, kept, missing, count
+
+    def progress(self, fraction: float, **details: Any) -> None:
+        details |= {"member": self._kept + details["member"], "members": self._count}
+        self._reporter.progress((self._kept + fraction * self._missing) / self._count, **details)
+
+    def warning(self, message: str, **details: Any) -> None:
+        self._reporter.warning(message, **details)
