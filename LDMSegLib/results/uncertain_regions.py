@@ -146,10 +146,13 @@ def _divide(component: np.ndarray, positions: np.ndarray, local: np.ndarray, rea
     first = 0
     for c in np.unique(component):
         mine = order[component[order] == c]
-        peaks, left = [], mine
-        while left.size:
-            peaks.append(left[0])
-            left = left[((positions[left] - positions[left[0]]) ** 2).sum(axis=1) > reach_mm**2]
+        # a tree of the band: comparing every peak with every voxel takes minutes where the whole brain is doubted
+        tree, near = cKDTree(positions[mine]), np.zeros(len(mine), bool)
+        peaks = []
+        for k, voxel in enumerate(mine):
+            if not near[k]:
+                peaks.append(voxel)
+                near[tree.query_ball_point(positions[voxel], reach_mm)] = True
         _, nearest = cKDTree(positions[peaks]).query(positions[mine])
         member[mine] = first + nearest
         first += len(peaks)
