@@ -139,7 +139,7 @@ def _provenance(
 
 
 def _text(rows: list[dict[str, Any]], drawn: Drawn, target: Path) -> str:
-    shown = [[row["mask"], *(f"{float(value):.2f}" for name, value in row.items() if name.endswith("_ml"))] for row in rows]
+    shown = [[row["mask"], *(f"{value:.2f}" for name, value in row.items() if name.endswith("_ml"))] for row in rows]
     header = ["mask", *(name.replace("_ml", " mL") for name in rows[0] if name.endswith("_ml"))]
     lines = ["", table(shown, "<" + ">" * (len(header) - 1), header), ""]
     lines += [

@@ -49,7 +49,7 @@ class MaskFolder:
         lookup[[label.value for label in self._labels]] = self._values
         geometry = self._affine if self._header is None else self._header
         write_nifti(self.folder / f"{name}.nii.gz", lookup[labels], geometry, "labels", DESCRIPTION, float(max(self._values)))
-        volumes = {f"{region}_ml": f"{volume:.4f}" for region, volume in volumes_ml.items()}
+        volumes = {f"{region}_ml": round(volume, 4) for region, volume in volumes_ml.items()}
         self.rows.append({"mask": f"{name}.nii.gz", "member": member, **volumes})
         if len(self._tiles) < MOST:
             largest = max(volumes_ml, key=lambda region: volumes_ml[region])

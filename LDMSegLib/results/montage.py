@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from LDMSegLib.results.labels import bounding_box
 from LDMSegLib.results.planes import PLANES, Canonical, Cut
 from LDMSegLib.results.provenance import RESEARCH_USE
 from LDMSegLib.specification import Label
@@ -46,7 +47,8 @@ def make_tile(title: str, label_map: np.ndarray, affine: np.ndarray, labels: tup
     colours = np.zeros((256, 3), np.float32)
     for label in labels:
         colours[label.value] = np.asarray(label.color) / 255.0
-    box = [(0, n - 1) for n in turned.shape]
+    shown = bounding_box((turned > 0) | (grey != 0), margin=4) if image is not None else [slice(0, n) for n in turned.shape]
+    box = [(extent.start, extent.stop - 1) for extent in shown]
     pictures = []
     for plane in PLANES:
         areas = np.count_nonzero(turned, axis=tuple(a for a in range(3) if a != plane.axis))
