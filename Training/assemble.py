@@ -18,7 +18,7 @@ from LDMSegLib.specification import Latent, Mode, Specification, Weights, from_d
 from Training.command import one_sentence
 from Training.configuration import Configuration, read_configuration
 from Training.engine import trained_steps, trained_weights
-from Training.latents import check_latents
+from Training.latents import check_latents, load_autoencoder
 
 
 def assemble(configuration: Configuration, run: Path, output: Path, overwrite: bool = False) -> Bundle:
@@ -30,7 +30,7 @@ def assemble(configuration: Configuration, run: Path, output: Path, overwrite: b
         OutputError: there is a bundle already and `overwrite` is False, or it cannot be written.
     """
     check_latents(run)
-    autoencoder, _ = _trained(run, "autoencoder")
+    autoencoder = load_autoencoder(configuration, run, torch.device("cpu")).state_dict()
     unet, extras = _trained(run, "diffusion")
     steering, _ = _trained(run, "controlnet")
     states = {

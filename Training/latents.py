@@ -40,7 +40,7 @@ def check_latents(run: Path) -> None:
 
 
 def load_autoencoder(configuration: Configuration, run: Path, device: torch.device) -> nn.Module:
-    """The trained autoencoder of this run, frozen.
+    """The trained autoencoder of this run, frozen; with the decoder of phase 1b where that was trained.
 
     Raises:
         InputError: phase 1 has not been trained in this run folder.
@@ -49,6 +49,8 @@ def load_autoencoder(configuration: Configuration, run: Path, device: torch.devi
         weights, _ = trained_weights(run, "autoencoder")
     except FileNotFoundError:
         raise InputError(f"{run} holds no trained autoencoder; run Training.autoencoder with this --run first") from None
+    if trained_steps(run, "decoder")[0]:
+        weights = {key.removeprefix("autoencoder."): value for key, value in trained_weights(run, "decoder")[0].items()}
     network = build(configuration.networks["autoencoder"])
     network.load_state_dict(weights)
     return network.to(device).eval().requires_grad_(False)

@@ -1,0 +1,79 @@
+"""Phase 1b: the decoder alone learns on, with the latent space as it is.
+
+python -m Training.decoder --config Training/configs/small.json --data DATA --run runs/small
+
+What the diffusion has learnt stays valid, because the encoder doesn't change. The decoder sees whole volumes, as it will
+(its GroupNorm measures the whole volume), and latents that are a little wrong, as sampled ones are.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+
+from Training.autoencoder import centred
+from Training.configuration import Configuration
+from Training.datasets import LabelMaps, Validation
+from Training.engine import Options, main, picture
+from Training.latents import encode, load_autoencoder
+from Training.losses import hard_dice, region_loss
+
+
+class Decoding(nn.Module):
+    """An autoencoder of which only the decoder learns: latent (N, C, x, y, z) → region logits (N, R, X, Y, Z)."""
+
+    def __init__(self, autoencoder: nn.Module) -> None:
+        super().__init__()
+        self.autoencoder = autoencoder
+        for part in (autoencoder.post_quant_conv, autoencoder.decoder):
+            part.requires_grad_(True)
+
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
+        return self.autoencoder.decode(z)
+
+
+class DecoderTask:
+    """Reconstruct region maps from their own, slightly disturbed latents."""
+
+    name = "decoder"
+
+    def __init__(self, configuration: Configuration, options: Options, fabric: Fabric) -> None:
+        self.phase = configuration.phases[self.name]
+        self.model = Decoding(load_autoencoder(configuration, options.run, fabric.device))
+        self.dataset = LabelMaps(configuration, options.run, self.phase, options.seed)
+        self._validation = Validation(options.run)
+        self._device = fabric.device
+        self._names = [region.name for region in configuration.regions]
+
+    def loss(
+        self, model: nn.Module, batch: dict[str, torch.Tensor], generator: torch.Generator
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        target = batch["regions"]
+        with torch.no_grad():
+            z = encode(self.model.autoencoder, target)
+        strength = self.phase.latent_noise * z.std() * torch.rand(len(z), 1, 1, 1, 1, generator=generator).to(z.device)
+        disturbed = z + strength * torch.randn(z.shape, generator=generator).to(z.device)
+        return region_loss(model(disturbed), target), {}
+
+    def validate(self, model: Decoding) -> tuple[dict[str, float], dict[str, torch.Tensor]]:
+        scores, pictures = [], {}
+        for case in self._validation:
+            target = case["regions"][None].to(self._device)
+            mean, _ = model.autoencoder.encode(centred(target))
+            probabilities = torch.sigmoid(model(mean).float())[0]
+            scores.append(hard_dice(probabilities, target[0]))
+            pictures[case["name"]] = torch.cat([picture(target[0]), picture(probabilities)], dim=1)
+        if not scores:
+            return {}, {}
+        dice = torch.stack(scores).mean(dim=0)
+        return {f"dice_{name}": float(d) for name, d in zip(self._names, dice, strict=True)}, pictures
+
+    def extras(self) -> dict[str, Any]:
+        return {}
+
+
+if __name__ == "__main__":
+    main(DecoderTask, __doc__)
