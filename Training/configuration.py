@@ -11,7 +11,7 @@ from typing import Any
 from LDMSegLib.errors import BundleError, InputError
 from LDMSegLib.specification import Grid, Intensity, Label, Mode, Region, Schedule, Sequence, from_dict
 
-PHASES = ("autoencoder", "diffusion", "conditioning", "controlnet")
+PHASES = ("autoencoder", "decoder", "diffusion", "conditioning", "controlnet", "distillation")
 NETWORKS = ("autoencoder", "unet", "conditioning", "controlnet")
 # The loop keeps no loss scale, which float16 would need: a resumed run would not be the same run.
 PRECISIONS = ("bf16-mixed", "32-true")
@@ -26,7 +26,12 @@ class Phase:
     full volumes every `full_every` steps; `rotation` in degrees, `scaling` and `intensity` relative, `elastic` in voxels;
     `sequence_dropout` the chance of each sequence to be missing; `copies` how many changed versions of each latent are
     cached; `draws` how many noise levels one MRI serves in a step; `transplants` the share of training items that are lesion
-    crops in another brain; `sample_latents` takes samples of the autoencoder's posterior in place of its mean.
+    crops in another brain; `sample_latents` takes samples of the autoencoder's posterior in place of its mean;
+    `latent_noise` disturbs the latents that the decoder learns from by up to this share of their SD.
+
+    Distillation alone has `trajectories`, how many MRIs (times `draws` noises) the teacher answers once and for all, in
+    `teacher_steps` steps; `timesteps`, at which the student is asked, first to last; and `student_unet`, whether it gets a
+    UNet of its own beside its ControlNet.
     """
 
     batch_size: int
@@ -49,9 +54,13 @@ class Phase:
     draws: int = 1
     copies: int = 1
     sample_latents: bool = False
-    supervised_weight: float = 0.0
+    latent_noise: float = 0.0
     validate_every: int = 500
     precision: str = "bf16-mixed"
+    trajectories: int = 0
+    teacher_steps: int = 20
+    timesteps: tuple[int, ...] = ()
+    student_unet: bool = False
 
 
 @dataclass(frozen=True)
@@ -189,15 +198,30 @@ def _phase_problems(name: str, phase: Phase, c: Configuration) -> Iterator[str]:
         yield f"crop is {list(phase.crop)}, expected three sizes that divide by {divisor}"
     changes = ("rotation", "scaling", "elastic", "intensity", "sequence_dropout", "transplants", "crop")
     used = [entry for entry in changes if getattr(phase, entry)]
-    if name in ("conditioning", "controlnet") and c.intensity.method != "zscore" and used:
+    if name in ("conditioning", "controlnet", "distillation") and c.intensity.method != "zscore" and used:
         yield f"{used[0]} is {getattr(phase, used[0])}, but changes of images need intensity.method zscore, whose background is 0"
+    if name == "distillation":
+        yield from _distillation_problems(phase, c)
+
+
+def _distillation_problems(phase: Phase, c: Configuration) -> Iterator[str]:
+    last, times = c.schedule.steps - 1, phase.timesteps
+    if not times or times[0] != last or times[-1] < 0 or any(a <= b for a, b in zip(times, times[1:], strict=False)):
+        yield f"timesteps is {list(times)}, expected falling numbers from {last}, where sampling starts, to 0 at the lowest"
+    if phase.trajectories < 1 or phase.trajectories % phase.batch_size:
+        yield f"trajectories is {phase.trajectories}, expected a multiple of batch_size {phase.batch_size}"
+    if not 1 <= phase.teacher_steps <= c.schedule.steps:
+        yield f"teacher_steps is {phase.teacher_steps}, expected 1 to {c.schedule.steps}"
+    if c.schedule.prediction == "epsilon":
+        # x_0 = (x_T - sigma_T eps) / alpha_T: at the first step every error is divided by an alpha_T near 0.
+        yield "timesteps are too few for schedule.prediction epsilon, expected v or x0"
 
 
 def _crop_divisor(name: str, c: Configuration) -> int:
     """What the networks that see a phase's crops can halve."""
     if name == "conditioning":
         return 2 ** (len(c.networks["conditioning"].get("blocks_down", (1,))) - 1)
-    return c.grid.multiple if name == "controlnet" else c.latent["downsampling"]
+    return c.grid.multiple if name in ("controlnet", "distillation") else c.latent["downsampling"]
 
 
 def _read(path: Path) -> dict:
