@@ -6,22 +6,35 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
-from typing import IO
+from typing import IO, Any
 
-from LDMSegLib.events import JsonLines, Reporter, Terminal
+from LDMSegLib.events import JsonLines, Reporter, Silent, Terminal
 
 JSON_EVENTS = "--json-events"
 
 
+class Log(Silent):
+    """What is going on to the standard output, and to the standard error only what a person has to know."""
+
+    def stage(self, name: str, title: str) -> None:
+        print(title, flush=True)
+
+    def warning(self, message: str, **details: Any) -> None:
+        print(f"warning: {message}", file=sys.stderr, flush=True)
+
+    def error(self, message: str, **details: Any) -> None:
+        print(f"error: {message}", file=sys.stderr, flush=True)
+
+
 @contextlib.contextmanager
 def console(arguments: list[str]) -> Iterator[Reporter]:
-    """A progress bar for a person; or, with --json-events, JSON lines on a standard output that carries nothing else."""
+    """A progress bar on a terminal, lines elsewhere; or, with --json-events, JSON on a standard output that carries nothing else."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a console that lacks a letter shall not end a run
     if JSON_EVENTS not in arguments:
         try:
-            yield Terminal()
+            yield Terminal() if sys.stderr.isatty() else Log()
         except BrokenPipeError:
             silence(sys.stdout)
             raise

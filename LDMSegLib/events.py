@@ -107,12 +107,12 @@ class Terminal:
         self._title = ""
 
     def stage(self, name: str, title: str) -> None:
-        self._close()
+        self._complete()
         self._title = title
         if self._stream.isatty():
             from tqdm import tqdm  # only a terminal needs it; the JSON protocol stays free of it
 
-            layout = "{desc:<34} {percentage:3.0f}% |{bar:28}| {elapsed}<{remaining}{postfix}"
+            layout = "{desc:<40} {percentage:3.0f}% |{bar:28}| {elapsed}<{remaining}{postfix}"
             self._bar = tqdm(total=1.0, desc=title, file=self._stream, bar_format=layout, leave=True)
         else:
             self._line(title)
@@ -131,7 +131,7 @@ class Terminal:
         self._line(f"warning: {message}")
 
     def result(self, **values: Any) -> None:
-        self._close()
+        self._complete()
 
     def error(self, message: str, **details: Any) -> None:
         self._close()
@@ -142,6 +142,11 @@ class Terminal:
             self._bar.write(text, file=self._stream)
         else:
             print(text, file=self._stream, flush=True)
+
+    def _complete(self) -> None:
+        if self._bar is not None and self._bar.n == 0:
+            self._bar.update(1.0)  # a stage that told nothing on its way is done when the next one begins
+        self._close()
 
     def _close(self) -> None:
         if self._bar is not None:
