@@ -1,6 +1,8 @@
 """From a run folder to a bundle: the averaged weights of all phases, the measured latent scale, and what they were trained on.
 
-python -m Training.assemble --config Training/configs/small.json --run runs/small --output LDMSegLib/models/embedded/ldmseg-small
+    python -m Training.assemble --config Training/configs/small.json --run runs/small --output LDMSegLib/models/embedded/ldmseg-small
+
+Where a student was distilled, the bundle has a mode "fast" and the student's networks under names that end in "_fast".
 """
 
 from __future__ import annotations
@@ -19,13 +21,23 @@ from Training.command import one_sentence
 from Training.configuration import Configuration, read_configuration
 from Training.engine import trained_steps, trained_weights
 from Training.latents import check_latents, load_autoencoder
+from Training.trajectories import PHASE, fingerprint
+
+FAST, FAST_MEMBERS = "fast", 30
 
 
-def assemble(configuration: Configuration, run: Path, output: Path, overwrite: bool = False) -> Bundle:
+def assemble(configuration: Configuration, run: Path, output: Path, overwrite: bool = False, default_mode: str = "") -> Bundle:
     """Write the bundle of a run and return it as read back.
 
+    Args:
+        configuration, run: what was trained, and where.
+        output: the bundle's folder; its name becomes the bundle's name.
+        overwrite: replace a bundle that is there.
+        default_mode: in place of the configuration's.
+
     Raises:
-        InputError: a phase has not been trained in this run folder, or with other networks.
+        InputError: a phase has not been trained in this run folder, with other networks, or, of the distillation, from another
+            teacher.
         BundleError: weights and configuration don't fit.
         OutputError: there is a bundle already and `overwrite` is False, or it cannot be written.
     """
@@ -39,9 +51,12 @@ def assemble(configuration: Configuration, run: Path, output: Path, overwrite: b
         "conditioning": _part(steering, "conditioning"),
         "controlnet": _part(steering, "controlnet"),
     }
+    student, modes = _distilled(run, fingerprint(unet, steering))
+    states |= student
+    configurations = {name: configuration.networks[name.removesuffix(f"_{FAST}")] for name in states}
     networks = {}
     for name, state in states.items():
-        networks[name] = build(configuration.networks[name])
+        networks[name] = build(configurations[name])
         try:
             networks[name].load_state_dict(state)
         except RuntimeError:
@@ -60,12 +75,36 @@ def assemble(configuration: Configuration, run: Path, output: Path, overwrite: b
         intensity=configuration.intensity,
         latent=Latent(**extras["latent"]),
         schedule=configuration.schedule,
-        modes={name: from_dict(Mode, mode, f"modes.{name}") for name, mode in configuration.modes.items()},
-        default_mode=configuration.default_mode,
+        modes={name: from_dict(Mode, mode, f"modes.{name}") for name, mode in configuration.modes.items()} | modes,
+        default_mode=default_mode or configuration.default_mode,
         weights=Weights("models/model.safetensors", ""),
         training_data=configuration.training_data,
     )
-    return save_bundle(output, specification, configuration.networks, networks, overwrite=overwrite)
+    return save_bundle(output, specification, configurations, networks, overwrite=overwrite)
+
+
+def _distilled(run: Path, teacher: str) -> tuple[dict[str, dict[str, torch.Tensor]], dict[str, Mode]]:
+    """The student's networks and the mode that uses them; nothing where none was distilled in this run folder."""
+    if not trained_steps(run, PHASE)[0]:
+        return {}, {}
+    student, extras = _trained(run, PHASE)
+    if extras["teacher"] != teacher:
+        raise InputError(
+            f"{run / PHASE} was distilled from another UNet or ControlNet than this run now has; delete that folder and run "
+            "Training.distillation anew"
+        )
+    parts = ("controlnet", "unet") if extras["student_unet"] else ("controlnet",)
+    times = tuple(extras["timesteps"])
+    mode = Mode(
+        sampler="distilled",
+        steps=len(times),
+        members=FAST_MEMBERS,
+        title=f"Distilled to {len(times)} step{'s' if len(times) > 1 else ''}, {FAST_MEMBERS} members",
+        unet=f"unet_{FAST}" if extras["student_unet"] else "unet",
+        controlnet=f"controlnet_{FAST}",
+        timesteps=times,
+    )
+    return {f"{name}_{FAST}": _part(student, name) for name in parts}, {FAST: mode}
 
 
 def _trained(run: Path, phase: str) -> tuple[dict[str, torch.Tensor], dict]:
@@ -89,9 +128,11 @@ def main() -> None:
     parser.add_argument("--run", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True, help="the bundle's folder; its name becomes the bundle's name")
     parser.add_argument("--overwrite", action="store_true", help="replace a bundle that is there")
+    parser.add_argument("--default-mode", default="", metavar="M", help="instead of the configuration's, e.g. fast")
     arguments = parser.parse_args()
     with one_sentence():
-        bundle = assemble(read_configuration(arguments.config), arguments.run, arguments.output, arguments.overwrite)
+        configuration = read_configuration(arguments.config)
+        bundle = assemble(configuration, arguments.run, arguments.output, arguments.overwrite, arguments.default_mode)
     size = sum(path.stat().st_size for path in bundle.folder.rglob("*") if path.is_file())
     print(f"{bundle.folder}: {size / 1e6:.1f} MB")
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from LDMSegLib.diffusion.ensemble import run_ensemble
-from LDMSegLib.diffusion.samplers import make_sampler
+from LDMSegLib.diffusion.samplers import Sampler, make_sampler
 from LDMSegLib.diffusion.schedule import NoiseSchedule
 from LDMSegLib.specification import Latent, Mode
 
@@ -39,3 +39,22 @@ def sample_regions(
     drawn: list[torch.Tensor] = []
     run_ensemble(step, decode, sampler, shape, members, seed, members, lambda _, p: drawn.append(p.cpu()), device=device)
     return torch.stack(drawn)
+
+
+def sample_latents(
+    denoise: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+    sampler: Sampler,
+    shape: Sequence[int],
+    members: int,
+    seed: int,
+    device: torch.device,
+    first_member: int = 0,
+) -> torch.Tensor:
+    """Draw clean latents (members, C, x, y, z) float32 on the device, all at once, without decoding them."""
+    drawn: list[torch.Tensor] = []
+
+    def keep(_: int, latent: torch.Tensor) -> None:
+        drawn.append(latent)
+
+    run_ensemble(denoise, lambda z: z, sampler, shape, members, seed, members, keep, device=device, first_member=first_member)
+    return torch.cat(drawn)
