@@ -40,6 +40,9 @@ PHASE = "distillation"
 FOLDER = Path(PHASE) / "trajectories"
 RECORD = "made_for.json"
 
+# What only the student's own training depends on, and how many there are: more can be made.
+LEARNING = ("learning_rate", "steps", "epochs", "schedule", "warmup", "ema", "validate_every", "trajectories", "timesteps", "student_unet")
+
 # Noises of training must not be those that a user's seed 0, 1, 2, ... gives.
 _SEEDS_APART = 1 << 40
 
@@ -183,7 +186,7 @@ def _path(folder: Path, number: int) -> Path:
 
 
 def _purpose(phase: Phase, seed: int, teacher: str) -> dict[str, Any]:
-    """What trajectories depend on. Not on how many there are: more can be made."""
+    """What trajectories depend on."""
     learning = (
         "learning_rate",
         "steps",
