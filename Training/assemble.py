@@ -17,9 +17,9 @@ from LDMSegLib.errors import InputError
 from LDMSegLib.models.bundle import Bundle, save_bundle
 from LDMSegLib.models.networks import build
 from LDMSegLib.specification import Latent, Mode, Specification, Weights, from_dict
+from Training.checkpoints import trained_steps, trained_weights
 from Training.command import one_sentence
 from Training.configuration import Configuration, read_configuration
-from Training.engine import trained_steps, trained_weights
 from Training.latents import check_latents, load_autoencoder
 from Training.trajectories import PHASE, fingerprint
 

@@ -16,10 +16,11 @@ from LDMSegLib.errors import InputError
 from LDMSegLib.models.conditioning import ConditioningEncoder
 from LDMSegLib.models.networks import build, start_from_unet
 from LDMSegLib.specification import Latent
+from Training.checkpoints import trained_weights
 from Training.configuration import Configuration
 from Training.datasets import Cases, Validation
 from Training.diffusion import denoising_loss
-from Training.engine import Options, main, picture, trained_weights
+from Training.engine import Options, main, picture
 from Training.latents import check_latents, encode, load_autoencoder, normalise
 from Training.losses import hard_dice
 from Training.sampling import sample_regions

@@ -29,7 +29,7 @@ from LDMSegLib.specification import Mode
 from Training.command import one_sentence
 from Training.configuration import Configuration
 from Training.datasets import Validation
-from Training.engine import Options, parse, picture, train
+from Training.engine import Options, Outcome, parse, picture, train
 from Training.latents import load_autoencoder
 from Training.losses import hard_dice
 from Training.sampling import sample_latents
@@ -156,8 +156,8 @@ def distillation_loss(
     return F.mse_loss(schedule.to_x0(network(x_t, t), x_t, t), ends)
 
 
-def distil(configuration: Configuration, options: Options) -> None:
-    """Make the trajectories, then train with the minutes that are left.
+def distil(configuration: Configuration, options: Options) -> Outcome | None:
+    """Make the trajectories, then train with the minutes that are left; None where none were left.
 
     Raises:
         InputError: see `make_trajectories` and `train`.
@@ -172,9 +172,10 @@ def distil(configuration: Configuration, options: Options) -> None:
         made = make_trajectories(configuration, options, torch.device(device))
     else:
         made = wait_for_trajectories(configuration, options)
-    if made:
-        minutes = (time.monotonic() - begun) / 60
-        train(DistillationTask, configuration, replace(options, max_minutes=max(options.max_minutes - minutes, 0.0)))
+    if not made:
+        return None
+    minutes = (time.monotonic() - begun) / 60
+    return train(DistillationTask, configuration, replace(options, max_minutes=max(options.max_minutes - minutes, 0.0)))
 
 
 def main() -> None:

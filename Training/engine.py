@@ -24,8 +24,10 @@ from torch.utils.tensorboard import SummaryWriter
 
 from LDMSegLib.allocator import keep_freed_memory
 from LDMSegLib.errors import InputError
+from Training.checkpoints import read_checkpoint, resume, save
 from Training.command import one_sentence
 from Training.configuration import Configuration, Phase, read_configuration
+from Training.pace import Pace
 
 
 class Task(Protocol):
@@ -68,12 +70,13 @@ def parse(description: str) -> tuple[Configuration, Options]:
     parser.add_argument(
         "--data", type=Path, help="folder with BraTS cases and .npz files; prepared into the run folder if that was not done yet"
     )
-    parser.add_argument("--run", type=Path, required=True, help="folder for prepared data, checkpoints and curves")
-    parser.add_argument("--max-minutes", type=float, default=math.inf, help="stop (resumably) after this long")
+    # torchrun takes --run for an abbreviation of an option of its own, wherever it stands; hence the longer name.
+    parser.add_argument("--run", "--run-folder", type=Path, required=True, help="folder for prepared data, checkpoints and curves")
+    parser.add_argument("--max-minutes", type=float, default=math.inf, help="stop (resumably) after this long, loading included")
     parser.add_argument("--steps", type=int, default=0, help="instead of the configuration's number of optimiser steps")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--accelerator", default="auto", help="cpu, cuda, mps or auto")
-    parser.add_argument("--devices", default="auto", help="how many; under torchrun this is per machine")
+    parser.add_argument("--devices", default="auto", help="how many; torchrun decides this itself")
     parser.add_argument("--workers", type=int, default=2, help="processes that prepare batches")
     arguments = vars(parser.parse_args())
     configuration = read_configuration(arguments.pop("config"))
@@ -116,6 +119,7 @@ def train(make_task: Any, configuration: Configuration, options: Options) -> Out
         InputError: the configuration has no such phase, an earlier phase is missing, there is no data, or the run folder
             holds a checkpoint that cannot be continued.
     """
+    deadline = time.monotonic() + options.max_minutes * 60
     keep_freed_memory()
     torch.manual_seed(options.seed)
     phase_name = make_task.name
@@ -129,7 +133,7 @@ def train(make_task: Any, configuration: Configuration, options: Options) -> Out
     steps = options.steps or phase.steps or math.ceil(phase.epochs * len(task.dataset) / per_step)
     folder = options.run / phase_name
     folder.mkdir(parents=True, exist_ok=True)
-    checkpoint = _checkpoint(folder)
+    checkpoint = read_checkpoint(folder)
     first = checkpoint["step"] if checkpoint else 0
     if first >= steps:
         fabric.print(f"{phase_name} is at step {first} of {steps}: nothing to do", flush=True)
@@ -139,15 +143,15 @@ def train(make_task: Any, configuration: Configuration, options: Options) -> Out
     if checkpoint:
         if checkpoint["steps"] != steps and phase.schedule != "constant":
             fabric.print(f"{phase_name}: goes on for {steps} steps what was begun for {checkpoint['steps']}: its learning rate jumps")
-        _resume(folder, checkpoint, task.model, optimiser, averaged)
+        resume(folder, checkpoint, task.model, optimiser, averaged)
+        del checkpoint
     model, optimiser = fabric.setup(task.model, optimiser)
     _move_state(optimiser, fabric.device)
     if averaged is not None:
         averaged = averaged.to(fabric.device)
     writer = SummaryWriter(folder) if fabric.is_global_zero else None
     loader = _loader(task.dataset, phase, options, fabric, first, steps)
-    deadline = time.monotonic() + options.max_minutes * 60
-    done, pace = first, _Pace()
+    done, pace = first, Pace()
     with _StopOnSignal() as stop:
         for step, batch in enumerate(loader, start=first):
             batch = {key: value.to(fabric.device, non_blocking=True) for key, value in batch.items()}
@@ -170,7 +174,7 @@ def train(make_task: Any, configuration: Configuration, options: Options) -> Out
             if done % phase.validate_every == 0 or last:
                 pace.pause(fabric.device)
                 _validate(fabric, task, averaged, writer, done)
-                _save(fabric, folder, task, optimiser, averaged, done, steps)
+                save(fabric, folder, task, optimiser, averaged, done, steps)
                 pace.go_on()
             if last:
                 break
@@ -178,22 +182,6 @@ def train(make_task: Any, configuration: Configuration, options: Options) -> Out
     if writer:
         writer.close()
     return Outcome(done, steps, interrupted, pace.seconds_per_step)
-
-
-def trained_weights(run: Path, phase: str) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """The averaged weights (or the last ones, without averaging) of a phase and its extras.
-
-    Raises:
-        FileNotFoundError: the phase has not been trained in this run folder.
-    """
-    checkpoint = torch.load(run / phase / "checkpoint.pt", map_location="cpu", weights_only=True)
-    return checkpoint["averaged"] or checkpoint["model"], checkpoint["extras"]
-
-
-def trained_steps(run: Path, phase: str) -> tuple[int, int]:
-    """(steps done, steps asked for) of a phase; (0, 0) before its first checkpoint."""
-    checkpoint = _checkpoint(run / phase)
-    return (int(checkpoint["step"]), int(checkpoint["steps"])) if checkpoint else (0, 0)
 
 
 def picture(channels: torch.Tensor) -> torch.Tensor:
@@ -222,36 +210,6 @@ class _StopOnSignal:
         self.requested = True
 
 
-class _Pace:
-    """Seconds a step takes, without the first few (which load, compile and tune) and without validations."""
-
-    _UNTIMED = 3
-
-    def __init__(self) -> None:
-        self._steps, self._seconds, self._started = -self._UNTIMED, 0.0, 0.0
-
-    @property
-    def seconds_per_step(self) -> float | None:
-        return self._seconds / self._steps if self._steps > 0 else None
-
-    def stepped(self) -> None:
-        now = time.monotonic()
-        if self._steps >= 0:
-            self._seconds += now - self._started
-        self._steps += 1
-        self._started = now
-
-    def pause(self, device: torch.device) -> None:
-        """Steps are launched, not awaited, on a GPU: what is still under way belongs to them."""
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        if self._steps > 0:
-            self._seconds += time.monotonic() - self._started
-
-    def go_on(self) -> None:
-        self._started = time.monotonic()
-
-
 def _processes(options: Options) -> dict[str, Any]:
     """How many devices and machines: under torchrun its processes are counted, one device each, wherever they run."""
     if "LOCAL_WORLD_SIZE" in os.environ and torch.distributed.is_torchelastic_launched():
@@ -275,7 +233,7 @@ def _move_state(optimiser: torch.optim.Optimizer, device: torch.device) -> None:
                 state[key] = value.to(device)
 
 
-def _tell(writer: SummaryWriter, phase: str, values: dict[str, torch.Tensor], done: int, steps: int, pace: _Pace) -> None:
+def _tell(writer: SummaryWriter, phase: str, values: dict[str, torch.Tensor], done: int, steps: int, pace: Pace) -> None:
     for key, value in values.items():
         writer.add_scalar(f"{phase}/{key}", float(value), done)
     text = "  ".join(f"{key} {float(value):.4f}" for key, value in values.items())
@@ -342,46 +300,3 @@ def _validate(fabric: Fabric, task: Task, averaged: AveragedModel | None, writer
             writer.add_image(f"{task.name}/{key}", value, step)
         print(f"{task.name} validation at {step}: " + "  ".join(f"{key} {value:.4f}" for key, value in scalars.items()), flush=True)
     fabric.barrier()
-
-
-def _save(fabric: Fabric, folder: Path, task: Task, optimiser: Any, averaged: AveragedModel | None, done: int, steps: int) -> None:
-    if fabric.is_global_zero:
-        state = {
-            "step": done,
-            "steps": steps,
-            "model": task.model.state_dict(),
-            "averaged": averaged.module.state_dict() if averaged is not None else None,
-            "updates": int(averaged.n_averaged) if averaged is not None else 0,
-            "optimiser": optimiser.state_dict(),
-            "extras": task.extras(),
-        }
-        partial = folder / "checkpoint.part"
-        torch.save(state, partial)
-        os.replace(partial, folder / "checkpoint.pt")
-    fabric.barrier()
-
-
-def _checkpoint(folder: Path) -> dict[str, Any] | None:
-    path = folder / "checkpoint.pt"
-    return torch.load(path, map_location="cpu", weights_only=True) if path.exists() else None
-
-
-def _resume(
-    folder: Path, state: dict[str, Any], model: nn.Module, optimiser: torch.optim.Optimizer, averaged: AveragedModel | None
-) -> None:
-    if state.get("optimiser") is None:
-        raise InputError(
-            f"{folder / 'checkpoint.pt'} holds the weights of step {state['step']} without the optimiser's state, so it cannot be trained "
-            "further; bring the whole checkpoint, or delete it and train the phase anew"
-        )
-    try:
-        model.load_state_dict(state["model"])
-        optimiser.load_state_dict(state["optimiser"])
-        if averaged is not None and state["averaged"] is not None:
-            averaged.module.load_state_dict(state["averaged"])
-            averaged.n_averaged.fill_(state["updates"])
-    except (RuntimeError, ValueError):
-        raise InputError(
-            f"{folder / 'checkpoint.pt'} holds other networks than the configuration's, expected the same; give another --run, or delete "
-            "it and train the phase anew"
-        ) from None

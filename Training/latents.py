@@ -15,9 +15,9 @@ from torch.utils.data import Dataset
 from LDMSegLib.errors import InputError
 from LDMSegLib.models.networks import build
 from LDMSegLib.specification import Latent
+from Training.checkpoints import trained_steps, trained_weights
 from Training.configuration import Configuration
 from Training.datasets import LabelMaps
-from Training.engine import trained_steps, trained_weights
 
 FILE = Path("diffusion") / "latents.pt"
 

@@ -29,10 +29,11 @@ from LDMSegLib.diffusion.schedule import NoiseSchedule
 from LDMSegLib.errors import InputError
 from LDMSegLib.models.networks import build
 from LDMSegLib.specification import Latent, Mode
+from Training.checkpoints import trained_weights
 from Training.configuration import Configuration, Phase
 from Training.controlnet import Steering
 from Training.datasets import Cases
-from Training.engine import Options, trained_weights
+from Training.engine import Options
 from Training.latents import check_latents
 from Training.sampling import sample_latents
 

@@ -23,10 +23,11 @@ from LDMSegLib.models.networks import build
 from LDMSegLib.segment import segment
 from LDMSegLib.specification import Latent, Mode, Schedule
 from Training.assemble import assemble
+from Training.checkpoints import trained_steps, trained_weights
 from Training.configuration import Configuration, Phase, read_configuration
 from Training.controlnet import Steering
 from Training.distillation import DistillationTask, distil, distillation_loss
-from Training.engine import Options, train, trained_steps, trained_weights
+from Training.engine import Options, train
 from Training.sampling import sample_latents
 from Training.trajectories import FOLDER, Teacher, Trajectories, make_trajectories
 
