@@ -30,7 +30,8 @@ REGIONS = (
     Region("WT", "Whole tumour", ("NCR", "ED", "ET"), (90, 190, 110)),
 )
 GRID = Grid((6.0, 6.0, 6.0), (24, 28, 20), 4, centre=(0.0, -10.0, 5.0))
-SHAPE, SPACING = (48, 56, 40), 3.0
+CONTRAST, OFFSET = 4.0, -0.5
+SHAPE, SPACING = (36, 42, 30), 4.0
 
 
 def tiny_specification(**changes) -> Specification:
@@ -106,6 +107,10 @@ def save_tiny_bundle(folder: Path, specification: Specification | None = None, s
     for network in networks.values():
         for parameter in network.parameters():
             torch.nn.init.normal_(parameter, std=0.2)
+    weight, bias = [parameter for name, parameter in networks["autoencoder"].named_parameters() if name.startswith("decoder")][-2:]
+    with torch.no_grad():  # some places clearly on, most clearly off, as in a segmentation
+        weight.mul_(CONTRAST)
+        bias.copy_(torch.linspace(OFFSET + 3.0, OFFSET, len(bias)))
     torch.set_rng_state(state)
     save_bundle(folder, specification, configurations, networks)
     return folder
@@ -134,7 +139,7 @@ def small_affine(shape=SHAPE, spacing=SPACING, directions: np.ndarray | None = N
 
 
 def save_small_case(folder: Path, names=("t1n", "t1c", "t2w", "t2f"), affine: np.ndarray | None = None, seed: int = 0) -> Path:
-    """A case's folder with one NIfTI file for each name, <folder>_<name>.nii.gz, 48×56×40 voxels of 3 mm."""
+    """A case's folder with one NIfTI file for each name, <folder>_<name>.nii.gz, 36×42×30 voxels of 4 mm."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, array in small_images(names, seed=seed).items():
         image = nib.Nifti1Image(array.astype(np.int16), small_affine() if affine is None else affine)
