@@ -21,12 +21,13 @@ from LDMSegLib.diffusion.statistics import RunningStatistics
 from LDMSegLib.errors import Cancelled
 from LDMSegLib.events import Cancellation, Reporter, Silent
 from LDMSegLib.models.model import Model
-from LDMSegLib.results.labels import label_map, nest, region_masks
+from LDMSegLib.results.calibrate import calibrate, uncalibrated
+from LDMSegLib.results.labels import label_map, nest, region_masks, threshold_masks
 from LDMSegLib.results.measurements import measure
 from LDMSegLib.results.provenance import build_provenance, describe_geometry, describe_input
 from LDMSegLib.results.segmentation import Segmentation
 from LDMSegLib.results.uncertain_regions import find_uncertain_regions
-from LDMSegLib.specification import Specification
+from LDMSegLib.specification import Specification, to_dict
 
 
 @dataclass(frozen=True)
@@ -130,12 +131,14 @@ class _Ensemble:
         self.statistics = RunningStatistics()
         self.volumes_ml: list[list[float]] = []
         self._regions = spec.regions
+        self._limits = uncalibrated(threshold, spec.calibration, spec.regions)
         self._voxel_ml = float(np.prod(placed.spacing)) / 1000.0
 
     def add(self, member: int, probabilities: torch.Tensor) -> None:
         probabilities = nest(probabilities, self._regions)
         self.statistics.add(probabilities)
-        self.volumes_ml.append([float((p >= self.threshold).sum()) * self._voxel_ml for p in probabilities])
+        masks = threshold_masks(probabilities.cpu().numpy(), self._regions, self._limits)
+        self.volumes_ml.append([float(np.count_nonzero(mask)) * self._voxel_ml for mask in masks])
 
 
 def _restored(
@@ -145,6 +148,7 @@ def _restored(
     mean, variance = ensemble.statistics.mean.cpu().numpy(), ensemble.statistics.variance.cpu().numpy()
     with ThreadPoolExecutor(max_workers=2) as pool:
         probabilities, variance = pool.map(lambda a: from_grid(a, ensemble.placed, grid.affine, grid.shape) * foreground, (mean, variance))
+    probabilities = calibrate(probabilities, spec.calibration, spec.regions)
     voxel_mm3 = float(abs(np.linalg.det(grid.affine[:3, :3])))
     labels = label_map(
         probabilities, spec.labels, spec.regions, ensemble.threshold, smallest_mm3=spec.min_component_mm3, voxel_mm3=voxel_mm3
@@ -178,6 +182,7 @@ def _restored(
         case=case.id,
         model_grid=describe_geometry(ensemble.placed.shape, ensemble.placed.affine),
         missing_sequences=list(case.missing),
+        calibration=to_dict(spec.calibration),
     )
     return Segmentation(
         probabilities=probabilities,

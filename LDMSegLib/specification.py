@@ -284,4 +284,6 @@ def _problems(s: Specification) -> list[str]:
     for values in (s.calibration.slope, s.calibration.offset):
         if values and len(values) != len(s.regions):
             found.append(f"{len(values)} calibration values for {len(s.regions)} regions")
+    if any(slope <= 0.0 for slope in s.calibration.slope):
+        found.append(f"calibration slopes {s.calibration.slope} are not positive")
     return found

@@ -35,7 +35,18 @@ from LDMSegLib.specification import Specification, Weights, to_dict
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Bundle", "Listed", "find_bundle", "list_bundles", "load_networks", "read_bundle", "save_bundle", "user_folder", "verify"]
+__all__ = [
+    "Bundle",
+    "Listed",
+    "find_bundle",
+    "list_bundles",
+    "load_networks",
+    "read_bundle",
+    "save_bundle",
+    "save_specification",
+    "user_folder",
+    "verify",
+]
 
 EMBEDDED = Path(__file__).parent / "embedded"
 VARIABLE = "LDMSEG_BUNDLES"
@@ -154,6 +165,28 @@ def save_bundle(
             (partial / file).write_text(text, encoding="utf-8", newline="\n")
         read_bundle(partial)
     return read_bundle(folder)
+
+
+def save_specification(bundle: Bundle, specification: Specification) -> Bundle:
+    """Replace what a bundle says about itself, e.g. its calibration; weights, networks and documents stay as they are.
+
+    Returns:
+        The bundle as read back.
+
+    Raises:
+        BundleError: the specification doesn't fit the bundle's networks.
+        OutputError: the bundle cannot be written.
+    """
+    check_names(specification, bundle.configurations)
+    described = {**bundle.metadata, KEY: to_dict(replace(specification, weights=bundle.specification.weights))}
+    path = inside(bundle.folder, METADATA)
+    partial = path.with_name(path.name + ".part")
+    try:
+        _write_json(partial, described)
+        os.replace(partial, path)
+    except OSError as error:
+        raise OutputError(f"'{path}' cannot be written ({error.strerror}); make the bundle's folder writable or copy it") from error
+    return read_bundle(bundle.folder)
 
 
 def _tensors(

@@ -19,7 +19,8 @@ class Segmentation:
     """A finished segmentation on the reference sequence's own grid.
 
     Attributes:
-        probabilities: (R, X, Y, Z) float32, nested: the mean of the members' continuous outputs.
+        probabilities: (R, X, Y, Z) float32, nested: the mean of the members' continuous outputs, calibrated where the
+            bundle says how (see `calibrate`).
         variance: (R, X, Y, Z) float32, the variance of those outputs over the members (not p (1 - p), which is the
             variance of binary votes and says nothing that the probability does not).
         label_map: (X, Y, Z) uint8 in the labels' own values.

@@ -1,0 +1,158 @@
+"""Make the bundle's probabilities mean what they say: slope and offset per region, fitted on training cases.
+
+    python -m Training.calibration --config Training/configs/small.json --bundle BUNDLE --data DATA
+
+Every case with a truth that the split does not keep out is segmented by the bundle's default mode; what its regions'
+probabilities are worth is learnt from the voxels near the tumour, in the brain. The bundle's metadata is rewritten; its
+weights stay. These are cases that the networks have seen: the table shows what other cases of the same kind would gain (each
+left out in turn), the validation cases show what strangers gain (Testing.benchmarks.accuracy).
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from LDMSegLib.cases.case import load_case
+from LDMSegLib.cases.naming import assign, tokens
+from LDMSegLib.cases.read import read_label_map
+from LDMSegLib.errors import InputError
+from LDMSegLib.metrics.calibration import expected_calibration_error, surroundings
+from LDMSegLib.models.bundle import find_bundle, save_specification
+from LDMSegLib.models.device import choose_device
+from LDMSegLib.models.model import Model, sampling_mode
+from LDMSegLib.results.calibrate import calibrate
+from LDMSegLib.results.labels import region_masks
+from LDMSegLib.segment import Settings, segment
+from LDMSegLib.specification import Calibration, Region
+from Training.command import one_sentence
+from Training.configuration import Configuration, read_configuration
+
+BAND_MM = 10.0
+VOXELS = 50_000
+"""Drawn from each case, so that a large tumour does not speak for all."""
+
+Sample = tuple[np.ndarray, np.ndarray]
+"""Of one case: the mean probabilities (R, n) and the truth (R, n) bool."""
+
+
+def fit(samples: Sequence[Sample]) -> Calibration:
+    """Slope and offset of each region by maximum likelihood over all samples, each case weighing the same.
+
+    Platt 1999 ("Probabilistic outputs for support vector machines"), with a weak pull to the identity in place of his
+    smoothed targets, for a region whose truth a mean tells perfectly. Certain voxels (0 and 1) are left out: they stay.
+    """
+    pairs = [_fit([(p[r], y[r]) for p, y in samples]) for r in range(len(samples[0][0]))]
+    return Calibration(tuple(slope for slope, _ in pairs), tuple(offset for _, offset in pairs))
+
+
+def draw(
+    probabilities: np.ndarray, masks: np.ndarray, truth: np.ndarray, inside: np.ndarray, spacing: Sequence[float], rng: np.random.Generator
+) -> Sample:
+    """Voxels near what is, or was predicted to be, of some region.
+
+    Args:
+        probabilities, masks, truth: (R, X, Y, Z): the mean, the prediction and the truth.
+        inside: (X, Y, Z) bool, the brain.
+        spacing: mm.
+        rng: draws `VOXELS` of them.
+    """
+    near = surroundings([*truth, *masks], spacing, BAND_MM) & inside
+    chosen = np.flatnonzero(near)
+    chosen = chosen if len(chosen) <= VOXELS else rng.choice(chosen, VOXELS, replace=False)
+    return tuple(array.reshape(len(array), -1)[:, chosen] for array in (probabilities, truth))
+
+
+def training_cases(configuration: Configuration, data: Path, names: Sequence[str] = ()) -> list[tuple[Path, Path]]:
+    """(folder, truth) of every case below `data` that has a truth and may be trained on, or of those named.
+
+    Raises:
+        InputError: there is none, or one that was named is kept out.
+    """
+    found = [(path.parent, path) for path in sorted(data.rglob("*.nii*")) if tokens(path)[-1] in ("seg", "segm")]
+    kept_out = [name for name in names if configuration.keeps_out(name)]
+    if kept_out:
+        raise InputError(f"the split of '{configuration.name}' keeps {kept_out[0]} out of training, expected training cases; name others")
+    found = [(f, t) for f, t in found if not configuration.keeps_out(f.name) and (not names or f.name in names)]
+    if not found:
+        raise InputError(f"no training case with a truth was found below {data}, expected folders with a *seg.nii.gz; check --data")
+    return found
+
+
+def table(samples: Sequence[Sample], calibration: Calibration, regions: tuple[Region, ...]) -> str:
+    """Expected calibration error, mean over cases: as the members give it, calibrated, and by the other cases' calibration."""
+    rows = {"before": [p for p, _ in samples], "after": [calibrate(p, calibration, regions) for p, _ in samples]}
+    if len(samples) > 1:
+        others = [fit([s for k, s in enumerate(samples) if k != left]) for left in range(len(samples))]
+        rows["left out"] = [calibrate(p, c, regions) for (p, _), c in zip(samples, others, strict=True)]
+    lines = [f"{'ECE':<10}" + "".join(f"{region.name:>9}" for region in regions)]
+    for name, values in rows.items():
+        errors = [[expected_calibration_error(p[r], y[r]) for r in range(len(regions))] for p, (_, y) in zip(values, samples, strict=True)]
+        lines.append(f"{name:<10}" + "".join(f"{e:9.4f}" for e in np.nanmean(errors, axis=0)))
+    for name, values in (("slope", calibration.slope), ("offset", calibration.offset)):
+        lines.append(f"{name:<10}" + "".join(f"{value:9.4f}" for value in values))
+    return "\n".join(lines)
+
+
+def _fit(samples: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[float, float]:
+    x, y, w = [], [], []
+    for p, truth in samples:
+        doubtful = (p > 0) & (p < 1)
+        if doubtful.any():
+            q = np.clip(p[doubtful].astype(np.float64), 1e-6, 1 - 1e-6)
+            x.append(np.log(q / (1 - q)))
+            y.append(truth[doubtful].astype(np.float64))
+            w.append(np.full(len(q), 1.0 / len(q)))
+    if not x:
+        return 1.0, 0.0
+    x, y, w = np.concatenate(x), np.concatenate(y), np.concatenate(w) / len(x)
+    inputs, pull, here = np.stack([x, np.ones_like(x)]), 1e-4, np.array([1.0, 0.0])
+    for _ in range(50):  # Newton
+        p = 1 / (1 + np.exp(-np.clip(here @ inputs, -500, 500)))
+        gradient = inputs @ (w * (p - y)) + pull * (here - [1.0, 0.0])
+        curvature = (inputs * (w * p * (1 - p))) @ inputs.T + pull * np.eye(2)
+        step = np.linalg.solve(curvature, gradient)
+        # A whole Newton step can overshoot where the curvature is small.
+        here = here - step * min(1.0, 1.0 / np.abs(step).max(initial=1e-12))
+        if np.abs(step).max() < 1e-9:
+            break
+    # A mean that falls where the truth rises is no matter of calibration.
+    return (float(here[0]), float(here[1])) if here[0] > 0.05 else (1.0, 0.0)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", type=Path, required=True, help="the configuration whose split says which cases may be used")
+    parser.add_argument("--bundle", required=True, help="the bundle's name or folder")
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--mode", help="the sampling mode to calibrate; the bundle's default without")
+    parser.add_argument("--members", type=int)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--cases", nargs="*", default=(), help="only these")
+    arguments = parser.parse_args()
+    with one_sentence():
+        bundle = find_bundle(arguments.bundle)
+        spec = bundle.specification
+        plain = replace(bundle, specification=replace(spec, calibration=Calibration()))
+        model = Model(plain, sampling_mode(spec, arguments.mode, None, arguments.members), choose_device())
+        rng, samples = np.random.default_rng(arguments.seed), []
+        for folder, truth in training_cases(read_configuration(arguments.config), arguments.data, arguments.cases):
+            case = load_case(assign(sorted(folder.glob("*.nii*")), spec.sequences), spec, folder.name)
+            labels = read_label_map(truth).array
+            if labels.shape != case.grid.shape:
+                raise InputError(f"{truth} lies on another grid than {folder.name}'s images, expected one grid; resample it")
+            result = segment(case, model, Settings(arguments.seed))
+            masks = region_masks(labels, spec.labels, spec.regions)
+            samples.append(draw(result.probabilities, result.masks(), masks, case.foreground(), case.grid.spacing, rng))
+            print(f"{len(samples)}: {folder.name}", flush=True)
+        calibration = fit(samples)
+        print(table(samples, calibration, spec.regions))
+        save_specification(bundle, replace(spec, calibration=calibration))
+
+
+if __name__ == "__main__":
+    main()
