@@ -83,7 +83,7 @@ def synthesize(
     reporter, cancellation = reporter or Silent(), cancellation or Cancellation()
     reporter.stage("sample", f"Drawing {wish.count} mask{'s' if wish.count > 1 else ''}")
     sampler = make_sampler(model.mode, NoiseSchedule.from_specification(model.specification.schedule))
-    screen = _Screen(model, canvas, wish, on_mask)
+    screen, share = _Screen(model, canvas, wish, on_mask), _Share(reporter, wish.count)
     limit = wish.count * DRAWS_PER_MASK
     while screen.kept < wish.count and screen.drawn < limit and not cancellation.requested:
         missing = min(wish.count - screen.kept, limit - screen.drawn)
@@ -96,7 +96,7 @@ def synthesize(
             wish.seed,
             wish.batch_size,
             screen.look,
-            _Share(reporter, screen.kept, missing, wish.count),
+            share.of(screen.kept, missing),
             cancellation,
             model.device.kind,
             first_member=screen.drawn,
@@ -142,14 +142,20 @@ class _Screen:
 
 
 class _Share(Silent):
-    """A part of the whole drawing, told as such."""
+    """What one round tells, as a part of the whole drawing; rejected masks do not make a bar run back."""
 
-    def __init__(self, reporter: Reporter, kept: int, missing: int, count: int) -> None:
-        self._reporter, self._kept, self._missing, self._count = reporter, kept, missing, count
+    def __init__(self, reporter: Reporter, count: int) -> None:
+        self._reporter, self._count = reporter, count
+        self._kept = self._missing = 0
+        self._furthest = 0.0
+
+    def of(self, kept: int, missing: int) -> _Share:
+        self._kept, self._missing = kept, missing
+        return self
 
     def progress(self, fraction: float, **details: Any) -> None:
-        details |= {"member": self._kept + details["member"], "members": self._count}
-        self._reporter.progress((self._kept + fraction * self._missing) / self._count, **details)
+        self._furthest = max(self._furthest, (self._kept + fraction * self._missing) / self._count)
+        self._reporter.progress(self._furthest, **details | {"member": self._kept + details["member"], "members": self._count})
 
     def warning(self, message: str, **details: Any) -> None:
         self._reporter.warning(message, **details)

@@ -1,0 +1,176 @@
+"""Many cases: each once, in a stable order, one failure on its own, and a table of what came out."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from commandline import run_here
+
+from LDMSegLib.cohort import DONE, FAILED, NOT_STARTED, PARTIAL, SKIPPED, finished, run_cohort, summary_csv, take_shard
+from LDMSegLib.errors import Cancelled, InputError, OutputError
+from LDMSegLib.events import Cancellation, Silent
+from LDMSegLib.results.provenance import GENERATOR
+
+SETTINGS = {"sampling.seed": 0, "label_convention": None}
+VOLUMES = "region,title,ensemble_ml,expected_ml,members,mean_ml,sd_ml,spread_low_ml,spread_high_ml,lowest_ml,highest_ml\n"
+
+
+def write_result(folder: Path, partial: bool = False, seed: int = 0, files: tuple[str, ...] = ("volumes.csv",)) -> bool:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "volumes.csv").write_text(VOLUMES + "WT,Whole,12.5,13,4,12,1,11,14,10,15\n")
+    record = {"generator": GENERATOR, "partial": partial, "sampling": {"seed": seed}, "label_convention": None}
+    (folder / "provenance.json").write_text(json.dumps(record | {"files": dict.fromkeys(files, "")}))
+    return not partial
+
+
+def cases(*names: str) -> list[tuple[str, Path]]:
+    return [(name, Path("/in") / name) for name in names]
+
+
+class Work:
+    """Stands for segmenting: writes a result, or does what it is told for a case."""
+
+    def __init__(self, **instead):
+        self.calls, self.instead = [], instead
+
+    def __call__(self, case, folder, target, overwrite):
+        self.calls.append((case, overwrite))
+        if case in self.instead:
+            return self.instead[case](target)
+        return write_result(target)
+
+
+def raising(error: BaseException):
+    def do(target):
+        raise error
+
+    return do
+
+
+def run(names, output, work, overwrite=False, reporter=None, cancellation=None):
+    given = cases(*names), output, work, SETTINGS, overwrite, reporter or Silent(), cancellation or Cancellation()
+    return {outcome.case: outcome for outcome in run_cohort(*given)}
+
+
+def test_one_failure_of_whatever_kind_does_not_stop_the_rest(tmp_path):
+    told = []
+
+    class Listener(Silent):
+        def warning(self, message, **details):
+            told.append(details["case"])
+
+    work = Work(b=raising(InputError("b.nii.gz is damaged")), c=raising(ZeroDivisionError("float\ndivision")))
+    outcomes = run("abcd", tmp_path, work, reporter=Listener())
+    assert [outcome.status for outcome in outcomes.values()] == [DONE, FAILED, FAILED, DONE]
+    assert outcomes["b"].message == "b.nii.gz is damaged"
+    assert "ZeroDivisionError: float division" in outcomes["c"].message
+    assert told == ["b", "c"]
+
+
+def test_what_is_complete_is_not_done_again_and_what_is_partial_is(tmp_path):
+    write_result(tmp_path / "whole")
+    write_result(tmp_path / "half", partial=True)
+    write_result(tmp_path / "robbed", files=("volumes.csv", "labels.nii.gz"))
+    work = Work()
+    outcomes = run(["whole", "half", "robbed", "new"], tmp_path, work)
+    assert work.calls == [("half", True), ("robbed", True), ("new", False)]
+    assert [outcome.status for outcome in outcomes.values()] == [SKIPPED, DONE, DONE, DONE]
+
+
+def test_asked_to_overwrite_it_does_everything_again(tmp_path):
+    write_result(tmp_path / "whole")
+    work = Work()
+    run(["whole"], tmp_path, work, overwrite=True)
+    assert work.calls == [("whole", True)]
+
+
+def test_a_result_of_other_settings_is_neither_taken_for_this_runs_nor_replaced(tmp_path):
+    write_result(tmp_path / "a", seed=5)
+    with pytest.raises(OutputError, match=r"another seed \(5, now 0\)"):
+        finished(tmp_path / "a", SETTINGS)
+    work = Work()
+    outcomes = run("ab", tmp_path, work)
+    assert [outcome.status for outcome in outcomes.values()] == [FAILED, DONE]
+    assert work.calls == [("b", False)]
+
+
+def test_a_cancelled_cohort_does_not_start_the_rest(tmp_path):
+    cancellation = Cancellation()
+
+    def stopped(target):
+        cancellation.request()
+        return write_result(target, partial=True)
+
+    outcomes = run("abc", tmp_path, Work(b=stopped), cancellation=cancellation)
+    assert [outcome.status for outcome in outcomes.values()] == [DONE, PARTIAL, NOT_STARTED]
+    outcomes = run("xy", tmp_path, Work(x=raising(Cancelled("no member finished"))))
+    assert outcomes["x"].status == NOT_STARTED
+
+
+def test_shards_are_disjoint_complete_and_of_equal_size(tmp_path):
+    names = [f"case_{i}" for i in range(1, 12)]
+    parts = [take_shard(names, f"{k}/4")[0] for k in (1, 2, 3, 4)]
+    assert sorted(sum(parts, [])) == sorted(names)
+    assert {len(part) for part in parts} == {2, 3}
+    assert take_shard(names, "2/4") == (["case_2", "case_6", "case_10"], "_2_of_4")
+    assert take_shard(names[:1], "3/16") == ([], "_3_of_16")
+
+
+def test_the_summary_has_a_row_for_every_case_and_says_why_one_failed(tmp_path):
+    outcomes = run("ab", tmp_path, Work(b=raising(InputError("damaged, truly"))))
+    rows = list(csv.DictReader(io.StringIO(summary_csv(outcomes.values(), ["WT", "ET"]))))
+    assert [(row["case"], row["status"], row["WT_ensemble_ml"], row["WT_spread_high_ml"]) for row in rows] == [
+        ("a", "done", "12.5", "14"),
+        ("b", "failed", "", ""),
+    ]
+    assert rows[0]["members"] == "4" and rows[0]["ET_ensemble_ml"] == "" and rows[1]["message"] == "damaged, truly"
+
+
+@pytest.fixture
+def cohort(small_case, tmp_path) -> Path:
+    """Three cases, of which the second is spoilt."""
+    for name in ("p1", "p2", "p10"):
+        shutil.copytree(small_case, tmp_path / "cohort" / name)
+    (tmp_path / "cohort" / "p2" / "small_case_t1c.nii.gz").write_bytes(b"no image")
+    return tmp_path / "cohort"
+
+
+def test_a_cohort_from_the_command_line_is_done_once_and_its_failures_are_listed_at_the_end(cohort, tiny_bundle, tmp_path, capsys):
+    options = ["--cohort", cohort, "-o", tmp_path / "out", "--bundle", tiny_bundle, "--members", 1]
+    ran = run_here(capsys, "segment", *options)
+    assert ran.code == 1
+    assert "2 done, 1 failed" in ran.out and "p2: " in ran.out and "small_case_t1c.nii.gz is not a NIfTI file" in ran.out
+    assert sorted(entry.name for entry in (tmp_path / "out").iterdir()) == ["cohort_volumes.csv", "p1", "p10"]
+    rows = list(csv.DictReader((tmp_path / "out" / "cohort_volumes.csv").open()))
+    assert [row["case"] for row in rows] == ["p1", "p2", "p10"] and float(rows[0]["WT_ensemble_ml"]) > 0
+    assert json.loads((tmp_path / "out" / "p10" / "provenance.json").read_text())["case"] == "p10"
+
+    written = (tmp_path / "out" / "p1" / "labels.nii.gz").stat().st_mtime_ns
+    shutil.copy(cohort / "p1" / "small_case_t1c.nii.gz", cohort / "p2" / "small_case_t1c.nii.gz")
+    ran = run_here(capsys, "segment", *options, "--shard", "2/2", "--json-events")
+    events = [json.loads(line) for line in ran.out.splitlines()]
+    assert ran.code == 0 and [case["case"] for case in events[-1]["cases"]] == ["p2"]
+    assert (tmp_path / "out" / "cohort_volumes_2_of_2.csv").is_file()
+    ran = run_here(capsys, "segment", *options, "--json-events")
+    events = [json.loads(line) for line in ran.out.splitlines()]
+    assert ran.code == 0 and {case["status"] for case in events[-1]["cases"]} == {"already there"}
+    assert not any(event.get("stage") == "load" for event in events), "with nothing to do no network is loaded"
+    assert (tmp_path / "out" / "p1" / "labels.nii.gz").stat().st_mtime_ns == written
+
+
+def test_a_spoilt_bundle_ends_a_cohort_at_once(cohort, tiny_bundle, tmp_path, capsys):
+    bundle = Path(shutil.copytree(tiny_bundle, tmp_path / "spoilt"))
+    (bundle / "models" / "model.safetensors").unlink()
+    ran = run_here(capsys, "segment", "--cohort", cohort, "-o", tmp_path / "out", "--bundle", bundle)
+    assert ran.code == 2 and "has no weights file" in ran.error
+
+
+def test_a_folder_without_cases_is_named(tiny_bundle, tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    ran = run_here(capsys, "segment", "--cohort", tmp_path / "empty", "-o", tmp_path / "out", "--bundle", tiny_bundle)
+    assert ran.code == 2 and str(tmp_path / "empty") in ran.error and not (tmp_path / "out").exists()
