@@ -77,7 +77,7 @@ def watched(tmp_path_factory):
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=180,
+        timeout=420,
     )
     assert process.returncode == 0, process.stdout + process.stderr
     return folder / "run", folder / "notes"
