@@ -62,7 +62,7 @@ def _guarded(arguments: list[str], reporter: Reporter) -> int:
         if debug:
             traceback.print_exc()
         told = _in_one_sentence(error)
-        reporter.error(str(told), exit_code=told.exit_code)
+        reporter.error(str(told).replace("\n", " "), exit_code=told.exit_code)
         return told.exit_code
 
 

@@ -80,6 +80,9 @@ def _parser() -> options.Parser:
         help="score also without predicted components smaller than this (not part of the definition)",
     )
     parser.add_argument(
+        "--rules", choices=RULES, default="glioma", help="the BraTS 2023 challenge whose dilation and smallest lesion count (glioma)"
+    )
+    parser.add_argument(
         "--bundle", metavar="B", help="whose labels and regions are meant (the bundle that made the result, else the default)"
     )
     return parser

@@ -14,6 +14,8 @@ import nibabel as nib
 import pytest
 from commandline import run_here, start_process
 
+from LDMSegLib.interruption import Interruption
+
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs the signals of Unix")
 
 
@@ -30,6 +32,19 @@ def intact(folder: Path) -> bool:
     """Whether a result's every file is what its provenance says."""
     files = json.loads((folder / "provenance.json").read_text())["files"]
     return all(hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest for name, digest in files.items())
+
+
+def test_a_signal_raises_where_nobody_would_look_and_only_asks_where_somebody_does():
+    before = signal.getsignal(signal.SIGTERM)
+    with Interruption() as interruption:
+        with interruption.waited_for() as cancellation:
+            with interruption.waited_for():
+                pass
+            signal.raise_signal(signal.SIGTERM)
+            assert cancellation.requested
+    with pytest.raises(KeyboardInterrupt), Interruption():
+        signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -13,7 +13,7 @@ from commandline import run_here
 from tiny_bundle import GRID, SHAPE, save_tiny_bundle, tiny_specification
 
 from LDMSegLib.cases.canvas import blank_canvas, canvas_like
-from LDMSegLib.errors import Cancelled, InputError
+from LDMSegLib.errors import BundleError, Cancelled, InputError
 from LDMSegLib.events import Cancellation, Silent
 from LDMSegLib.models.bundle import read_bundle
 from LDMSegLib.models.device import choose_device
@@ -46,6 +46,11 @@ def test_a_blank_canvas_is_a_millimetre_grid_of_the_models_extent_around_its_cen
         np.testing.assert_allclose(middle[:3], (10.0, 20.0, 30.0))
     assert nib.aff2axcodes(canvas.affine) == ("R", "A", "S")
     np.testing.assert_allclose(blank_canvas(replace(SMALL, centre=())).affine @ [35.5, 35.5, 35.5, 1.0], [0, 0, 0, 1])
+
+
+def test_a_grids_centre_must_be_a_point():
+    with pytest.raises(BundleError, match="is no point"):
+        tiny_specification(grid=replace(SMALL, centre=(1.0, 2.0)))
 
 
 def test_member_i_of_a_seed_is_the_same_mask_whatever_is_drawn_beside_it(model):
