@@ -157,6 +157,8 @@ def save_bundle(
             save_file(tensors, partial / WEIGHTS, metadata={"format": "pt"})
         except SafetensorError as error:  # what safetensors makes of a full disk
             raise OutputError(f"'{folder}' cannot be written ({error}); choose a writable folder with enough space") from error
+        # safetensors writes a private file; a bundle has its folder's permissions, so that a colleague can read it too.
+        (partial / WEIGHTS).chmod((partial / METADATA).parent.stat().st_mode & 0o666)
         specification = replace(specification, weights=Weights(WEIGHTS, sha256(partial / WEIGHTS)))
         described = {**standard_metadata(specification, metadata), KEY: to_dict(specification)}
         _write_json(partial / METADATA, described)

@@ -580,3 +580,9 @@ def test_tied_and_transposed_weights_are_saved_as_values(tmp_path):
 
     assert torch.equal(loaded["time_embed.2.weight"], state["time_embed.2.weight"])
     assert torch.equal(loaded["time_embed.0.bias"], loaded["time_embed.2.bias"])
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no permission bits")
+def test_a_saved_bundle_is_as_readable_as_its_folder(saved):
+    weights = saved / "models" / "model.safetensors"
+    assert weights.stat().st_mode & 0o444 == weights.parent.stat().st_mode & 0o444
