@@ -20,10 +20,12 @@ from LDMSegLib.diffusion.schedule import NoiseSchedule
 from LDMSegLib.diffusion.statistics import RunningStatistics
 from LDMSegLib.errors import Cancelled
 from LDMSegLib.events import Cancellation, Reporter, Silent
+from LDMSegLib.examine import examine
 from LDMSegLib.models.model import Model
 from LDMSegLib.results.calibrate import calibrate, uncalibrated
 from LDMSegLib.results.labels import label_map, nest, region_masks, threshold_masks
 from LDMSegLib.results.measurements import measure
+from LDMSegLib.results.plausibility import implausible
 from LDMSegLib.results.provenance import build_provenance, describe_geometry, describe_input
 from LDMSegLib.results.segmentation import Segmentation
 from LDMSegLib.results.uncertain_regions import find_uncertain_regions
@@ -106,7 +108,7 @@ def segment(
             f"the segmentation of '{case.id}' was cancelled before its first member was finished, so there is no result; run it again"
         )
     with timer.stage("restore", "Bringing the result to the image's grid"):
-        return _restored(case, model, settings, ensemble, run, foreground, timer)
+        return _restored(case, model, settings, mri, ensemble, run, foreground, timer)
 
 
 def prepare(case: Case, spec: Specification, placed: PlacedGrid) -> np.ndarray:
@@ -131,21 +133,29 @@ class _Ensemble:
         self.statistics = RunningStatistics()
         self.volumes_ml: list[list[float]] = []
         self._regions = spec.regions
-        self._limits = uncalibrated(threshold, spec.calibration, spec.regions)
+        self.limits = uncalibrated(threshold, spec.calibration, spec.regions)
         self._voxel_ml = float(np.prod(placed.spacing)) / 1000.0
 
     def add(self, member: int, probabilities: torch.Tensor) -> None:
         probabilities = nest(probabilities, self._regions)
         self.statistics.add(probabilities)
-        masks = threshold_masks(probabilities.cpu().numpy(), self._regions, self._limits)
+        masks = threshold_masks(probabilities.cpu().numpy(), self._regions, self.limits)
         self.volumes_ml.append([float(np.count_nonzero(mask)) * self._voxel_ml for mask in masks])
 
 
 def _restored(
-    case: Case, model: Model, settings: Settings, ensemble: _Ensemble, run: EnsembleRun, foreground: np.ndarray, timer: _Timer
+    case: Case,
+    model: Model,
+    settings: Settings,
+    mri: np.ndarray,
+    ensemble: _Ensemble,
+    run: EnsembleRun,
+    foreground: np.ndarray,
+    timer: _Timer,
 ) -> Segmentation:
     spec, mode, grid = model.specification, model.mode, case.grid
     mean, variance = ensemble.statistics.mean.cpu().numpy(), ensemble.statistics.variance.cpu().numpy()
+    measures = examine(model, mri, mean, tuple(case.volumes), ensemble.limits) if spec.plausibility.ranges else {}
     with ThreadPoolExecutor(max_workers=2) as pool:
         probabilities, variance = pool.map(lambda a: from_grid(a, ensemble.placed, grid.affine, grid.shape) * foreground, (mean, variance))
     probabilities = calibrate(probabilities, spec.calibration, spec.regions)
@@ -156,6 +166,7 @@ def _restored(
     warnings = list(case.warnings)
     if case.missing:
         warnings.append(f"without {', '.join(case.missing)}: the result rests on {', '.join(case.volumes)} alone and is less certain")
+    warnings += implausible(measures, spec.plausibility.ranges, spec.regions)
     if run.partial:
         warnings.append(f"partial result: {run.finished} of {run.requested} members were finished when it was stopped")
     provenance = build_provenance(
@@ -183,6 +194,7 @@ def _restored(
         model_grid=describe_geometry(ensemble.placed.shape, ensemble.placed.affine),
         missing_sequences=list(case.missing),
         calibration=to_dict(spec.calibration),
+        plausibility=measures,
     )
     return Segmentation(
         probabilities=probabilities,

@@ -138,6 +138,24 @@ class Calibration:
 
 
 @dataclass(frozen=True)
+class Range:
+    """From `low` to `high`, both inside."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Plausibility:
+    """What is usual in cases like those the model has learnt from: name of a measure (see `results.plausibility`) → range.
+
+    What has no range is not checked; empty = no check at all.
+    """
+
+    ranges: Mapping[str, Range] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Specification:
     """All of the above, for one bundle."""
 
@@ -157,6 +175,7 @@ class Specification:
     threshold: float = 0.5
     min_component_mm3: float = 0.0
     calibration: Calibration = Calibration()
+    plausibility: Plausibility = Plausibility()
     synthesis_mode: str = "synthesis"
     training_data: tuple[str, ...] = ()
     format: int = FORMAT

@@ -1,0 +1,148 @@
+"""What is usual in the training cases, written into the bundle, so that a result can say when a case is not.
+
+    python -m Training.plausibility --config Training/configs/small.json --bundle BUNDLE --run runs/small
+
+Every prepared training case that has a tumour is segmented by the bundle; its images and its result are measured as a
+user's will be (`LDMSegLib.examine`). Volumes are also learnt from the label maps that come without images, contrasts from the
+lesion crops. The bundle's metadata is rewritten; its weights stay.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from LDMSegLib.cases.intensity import background
+from LDMSegLib.diffusion.ensemble import run_ensemble
+from LDMSegLib.diffusion.samplers import make_sampler
+from LDMSegLib.diffusion.schedule import NoiseSchedule
+from LDMSegLib.diffusion.statistics import RunningStatistics
+from LDMSegLib.errors import InputError
+from LDMSegLib.examine import examine
+from LDMSegLib.models.bundle import find_bundle, save_specification
+from LDMSegLib.models.device import choose_device
+from LDMSegLib.models.model import Model, sampling_mode
+from LDMSegLib.results.calibrate import uncalibrated
+from LDMSegLib.results.labels import nest
+from LDMSegLib.results.plausibility import Measures, contrast_measures, result_measures
+from LDMSegLib.specification import Plausibility, Range
+from Training.command import one_sentence
+from Training.configuration import Configuration, read_configuration
+
+FEWEST = 8
+"""A range needs at least this many cases."""
+
+
+def usual_ranges(measured: Sequence[Measures], margin: float = 0.5, factor: float = 2.0) -> dict[str, Range]:
+    """The 1st to 99th percentile of each measure over the cases that have it, and something beyond for the cases one hasn't seen.
+
+    Args:
+        measured: of each case.
+        margin: share of the percentiles' distance that is added on both sides.
+        factor: the same for volumes, which differ by factors.
+
+    Returns:
+        Ranges of the measures that at least `FEWEST` cases have. Doubt can't be too little, nor a reconstruction too good.
+    """
+    values = defaultdict(list)
+    for measures in measured:
+        for key, value in measures.items():
+            values[key].append(value)
+    ranges = {}
+    for key, found in values.items():
+        if len(found) < FEWEST:
+            continue
+        low, high = (float(value) for value in np.percentile(found, (1, 99)))
+        kind, more = key.split("/")[0], margin * (high - low)
+        if kind == "volume":
+            ranges[key] = Range(low / factor, high * factor)
+        elif kind == "shell":
+            ranges[key] = Range(0.0, high + more)
+        elif kind == "reconstruction":
+            ranges[key] = Range(low - more, 1.0)
+        else:
+            ranges[key] = Range(low - more, high + more)
+    return dict(sorted(ranges.items()))
+
+
+def measured_cases(configuration: Configuration, run: Path, model: Model, seed: int) -> Iterator[Measures]:
+    """Images and result of every prepared training case with a tumour.
+
+    Raises:
+        InputError: there is none.
+    """
+    spec, mode = model.specification, model.mode
+    sampler = make_sampler(mode, NoiseSchedule.from_specification(spec.schedule))
+    limits = uncalibrated(spec.threshold, spec.calibration, spec.regions)
+    count = 0
+    for path in sorted((run / "data" / "training").glob("*.npz")):
+        with np.load(path) as archive:
+            mri, regions = archive["image"].astype(np.float32), archive["regions"]
+        if configuration.keeps_out(path.stem) or not regions.any():
+            continue
+        statistics = RunningStatistics()
+        run_ensemble(
+            model.denoiser(model.embed(mri)),
+            model.decode,
+            sampler,
+            model.latent_shape(mri.shape[1:]),
+            mode.members,
+            seed,
+            mode.members,
+            lambda _, p, into=statistics: into.add(nest(p, spec.regions)),
+            device=model.device.kind,
+        )
+        present = [name for name, one in zip(spec.sequence_names, mri, strict=True) if (one != background(spec.intensity)).any()]
+        yield examine(model, mri, statistics.mean.cpu().numpy(), present, limits)
+        count += 1
+        print(f"{count}: {path.stem}", flush=True)
+    if not count:
+        raise InputError(f"{run / 'data' / 'training'} holds no case with a tumour; run Training.prepare first")
+
+
+def measured_lesions(configuration: Configuration, run: Path) -> Iterator[Measures]:
+    """Volumes of the label maps and contrasts of the lesion crops, as far as there are some."""
+    names, voxel = [s.name for s in configuration.sequences], float(np.prod(configuration.grid.spacing))
+    maps, crops = run / "data" / "labelmaps.npz", run / "data" / "patches.npz"
+    if maps.exists():
+        with np.load(maps) as columns:
+            named, regions = columns["name"], columns["regions"]
+        for name, soft in zip(named, regions, strict=True):
+            if soft.any() and not configuration.keeps_out(str(name)):
+                measures = result_measures(soft / np.float32(255), soft > 127, configuration.regions, voxel)
+                yield {key: value for key, value in measures.items() if key.startswith("volume/")}
+    if crops.exists():
+        with np.load(crops) as columns:
+            named, images, regions = columns["name"], columns["image"], columns["regions"]
+        for name, image, soft in zip(named, images, regions, strict=True):
+            if not configuration.keeps_out(str(name)):
+                yield contrast_measures(image.astype(np.float32), soft > 127, names, configuration.regions)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", type=Path, required=True)
+    parser.add_argument("--bundle", required=True, help="the bundle's name or folder")
+    parser.add_argument("--run", type=Path, required=True, help="folder with the prepared data")
+    parser.add_argument("--mode", help="the bundle's default without")
+    parser.add_argument("--members", type=int)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    with one_sentence():
+        configuration, bundle = read_configuration(arguments.config), find_bundle(arguments.bundle)
+        spec = bundle.specification
+        model = Model(bundle, sampling_mode(spec, arguments.mode, None, arguments.members), choose_device())
+        measured = list(measured_cases(configuration, arguments.run, model, arguments.seed))
+        ranges = usual_ranges(measured + list(measured_lesions(configuration, arguments.run)))
+        for key, usual in ranges.items():
+            print(f"{key:<28}{usual.low:10.3g}{usual.high:10.3g}")
+        save_specification(bundle, replace(spec, plausibility=Plausibility(ranges)))
+
+
+if __name__ == "__main__":
+    main()
