@@ -7,7 +7,7 @@ READY  := $(VENV)/.ready
 .PHONY: demo test lint bench clean
 
 demo: $(READY)
-	$(BIN)/ldmseg demo-patient -o demo/patient --overwrite
+	$(BIN)/ldmseg demo-patient -o demo/patient
 	$(BIN)/ldmseg segment demo/patient -o demo/result --synthetic --overwrite
 	@echo "Open demo/result/report.png; the maps beside it load in 3D Slicer. The patient is synthetic. Research use only."
 

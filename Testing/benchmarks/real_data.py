@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
+
+from LDMSegLib.cases.read import read_label_map
 
 ROOT = Path(os.environ.get("LDMSEG_REAL_DATA", Path(__file__).resolve().parents[2].parent / "shared" / "data"))
 
@@ -25,7 +27,17 @@ def case_folders(names: tuple[str, ...] = ()) -> list[Path]:
     return found
 
 
+def validation_folders(names: tuple[str, ...] = ()) -> list[Path]:
+    """Folders of the cases that no training phase saw (the split of Training/configs/small.json), or of those named.
+
+    Raises:
+        SystemExit: as `case_folders`.
+    """
+    split = json.loads((Path(__file__).parents[2] / "Training/configs/small.json").read_text(encoding="utf-8"))["split"]
+    return case_folders(names or tuple(split["validation"]))
+
+
 def truth(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     """A case's label map (X, Y, Z) and its affine."""
-    image = nib.load(next(folder.glob("*_seg.nii.gz")))
-    return np.asarray(image.dataobj).round().astype(np.uint8), image.affine
+    volume = read_label_map(next(folder.glob("*_seg.nii.gz")))
+    return volume.array, volume.affine
