@@ -1,0 +1,184 @@
+"""Whether generated masks are like real ones, without being copies: shapes, nesting, place, variety, nearest neighbours.
+
+    python -m Testing.benchmarks.synthesis [--bundle B] [--count 100] [--seed 0] [--repeats 50] [--csv FILE]
+
+Real masks are the label maps of labelmaps/brats_128.npz in the real data's folder. Both kinds are measured on the model's grid,
+to which real ones are brought, so that no difference is one of voxels. Distances between small samples are mostly sample
+size: so all are between sets of equal size, and beside each stands the same distance between two sets of real masks.
+Intervals of Wasserstein distances are bootstrapped; those of the others are over random subsets without repeats, since a case
+that is drawn twice would be its own nearest neighbour, and known from the other fold.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import astuple
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from scipy import ndimage
+
+from LDMSegLib.cases.canvas import Canvas
+from LDMSegLib.cases.grid import PlacedGrid, to_grid
+from LDMSegLib.metrics.bootstrap import bootstrap_interval
+from LDMSegLib.metrics.distances import SetDistance, compare_sets, wasserstein_per_feature
+from LDMSegLib.metrics.memorisation import nearest, nearest_among
+from LDMSegLib.metrics.shapes import feature_matrix, shape_statistics
+from LDMSegLib.models.bundle import find_bundle
+from LDMSegLib.models.device import choose_device
+from LDMSegLib.models.model import Model
+from LDMSegLib.results.labels import region_masks
+from LDMSegLib.results.measurements import to_csv
+from LDMSegLib.specification import Grid, Specification
+from LDMSegLib.synthesize import Mask, Wish, synthesize
+from Testing.benchmarks.process import machine, table
+from Testing.benchmarks.real_data import ROOT
+from Training.prepare import BRATS_AFFINE, BRATS_CENTRE, BRATS_SHAPE
+
+LABEL_MAPS = Path("labelmaps") / "brats_128.npz"
+BRAIN = Path("healthy") / "sri24" / "sri24_t1_brain.nii.gz"
+SCALARS = ("MMD²", "classifier AUC", "precision", "recall", "density", "coverage")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bundle")
+    parser.add_argument("--count", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--repeats", type=int, default=50, help="random subsets")
+    parser.add_argument("--csv", type=Path, help="write the generated masks' statistics here")
+    arguments = parser.parse_args()
+    bundle = find_bundle(arguments.bundle)
+    spec = bundle.specification
+    placed = in_brats_space(spec.grid)
+    real = real_masks(spec, placed)
+    model = Model(bundle, spec.mode(spec.synthesis_mode), choose_device())
+    generated: list[np.ndarray] = []
+
+    def keep(mask: Mask) -> None:
+        generated.append(region_masks(mask.labels, spec.labels, spec.regions))
+
+    drawn = synthesize(model, Canvas(placed, placed.affine, placed.shape), Wish(arguments.count, arguments.seed), keep)
+    statistics = [[shape_statistics(masks, spec.regions, placed.affine) for masks in kind] for kind in (real, generated)]
+    (theirs, names), (ours, _) = (feature_matrix(rows) for rows in statistics)
+    print(f"Machine: {machine()}. Bundle {bundle.name}, {len(generated)} generated masks of {drawn.drawn} drawn, {len(real)} real ones.")
+    print(soundness(real, generated, statistics, brain(placed)))
+    print(set_distances(theirs, ours, names, arguments.repeats, arguments.seed))
+    print(feature_distances(theirs, ours, names, arguments.seed))
+    print(memorisation([m[-1] for m in real], [m[-1] for m in generated], spec.region_names[-1]))
+    if arguments.csv:
+        arguments.csv.write_text(to_csv(statistics[1]), encoding="utf-8")
+
+
+def in_brats_space(grid: Grid) -> PlacedGrid:
+    """The model's grid where brains lie in the space of the label maps."""
+    spacing, shape = np.asarray(grid.spacing), np.asarray(grid.shape)
+    affine = np.diag([*spacing, 1.0])
+    affine[:3, 3] = BRATS_CENTRE - spacing * (shape - 1) / 2
+    return PlacedGrid(affine, grid.shape)
+
+
+def real_masks(spec: Specification, placed: PlacedGrid) -> list[np.ndarray]:
+    """(R, X, Y, Z) bool of every real label map that has a tumour on the model's grid.
+
+    Raises:
+        SystemExit: there are none.
+    """
+    path = ROOT / LABEL_MAPS
+    if not path.exists():
+        raise SystemExit(f"no label maps at {path}; set LDMSEG_REAL_DATA to a folder that has some")
+    with np.load(path) as archive:
+        maps = archive["seg"]
+    zoom = np.asarray(BRATS_SHAPE) / np.asarray(maps.shape[1:])
+    step = np.diag([*zoom, 1.0])
+    step[:3, 3] = (zoom - 1) / 2  # voxel edges aligned
+    found = []
+    for labels in maps:
+        masks = region_masks(labels, spec.labels, spec.regions).astype(np.float32)
+        masks = np.stack([to_grid(mask, BRATS_AFFINE @ step, placed) >= 0.5 for mask in masks])
+        if masks.any():
+            found.append(masks)
+    return found
+
+
+def brain(placed: PlacedGrid) -> np.ndarray:
+    """(X, Y, Z) bool: the atlas's brain, filled, on the model's grid; everywhere where there is no atlas."""
+    path = ROOT / BRAIN
+    if not path.exists():
+        return np.ones(placed.shape, bool)
+    image = nib.load(path)
+    filled = to_grid((np.asarray(image.dataobj) > 0).astype(np.float32), image.affine, placed) >= 0.5
+    return ndimage.binary_fill_holes(ndimage.binary_closing(filled, iterations=3))
+
+
+def soundness(real: list[np.ndarray], generated: list[np.ndarray], statistics: list[list[dict]], inside: np.ndarray) -> str:
+    """Nesting violations, and how much of the masks lies in the atlas's brain: of real ones not quite all, heads differ."""
+    body = []
+    for name, kind, rows in zip(("real", "generated"), (real, generated), statistics, strict=True):
+        violations = sum(any(value > 0 for key, value in row.items() if "_outside_" in key) for row in rows)
+        shares = np.array([np.count_nonzero(masks.any(axis=0) & inside) / np.count_nonzero(masks.any(axis=0)) for masks in kind])
+        wholly = f"{(shares == 1).mean():.0%}"
+        body.append((name, str(len(kind)), str(violations), f"{shares.mean():.3f}", f"{shares.min():.3f}", wholly))
+    head = ("masks", "how many", "with nesting violations", "share in the atlas's brain", "lowest share", "wholly inside")
+    return table("Soundness", head, body)
+
+
+def set_distances(real: np.ndarray, generated: np.ndarray, names: tuple[str, ...], repeats: int, seed: int) -> str:
+    """Mean and 95 % of random subsets of equal size: generated against real, and real against other real ones."""
+    n, rng = min(len(generated), len(real) // 2), np.random.default_rng(seed)
+    against: dict[str, list[tuple[float, ...]]] = {"generated": [], "real": []}
+    for _ in range(repeats):
+        order = rng.permutation(len(real))
+        these, others = real[order[:n]], real[order[n : 2 * n]]
+        chosen = generated[rng.choice(len(generated), n, replace=False)]
+        against["generated"].append(_scalars(compare_sets(these, chosen, names, seed=int(rng.integers(2**31)))))
+        against["real"].append(_scalars(compare_sets(these, others, names, seed=int(rng.integers(2**31)))))
+    body = []
+    for k, name in enumerate(SCALARS):
+        cells = []
+        for values in against.values():
+            column = np.array(values)[:, k]
+            low, high = np.percentile(column, (2.5, 97.5))
+            cells.append(f"{column.mean():.3f} ({low:.3f} to {high:.3f})")
+        body.append((name, *cells))
+    return table(f"Sets of {n} masks by their shapes", ("", "generated against real", "real against real"), body)
+
+
+def _scalars(distance: SetDistance) -> tuple[float, ...]:
+    return distance.mmd, distance.classifier_auc, *astuple(distance.neighbourhoods)
+
+
+def feature_distances(real: np.ndarray, generated: np.ndarray, names: tuple[str, ...], seed: int) -> str:
+    """Medians and the Wasserstein distance of every statistic that varies, worst first."""
+    n, rng = min(len(real), len(generated)), np.random.default_rng(seed)
+    these, ours = (rows[rng.choice(len(rows), n, replace=False)] for rows in (real, generated))
+    body = []
+    for k, name in enumerate(names):
+        a, b = these[:, [k]], ours[:, [k]]
+        if np.nanmax(np.concatenate([a, b])) == np.nanmin(np.concatenate([a, b])):
+            continue
+        # A region that is empty has no shape: which cases have one is part of what is resampled.
+        interval = bootstrap_interval(lambda x, y: float(wasserstein_per_feature(x, y)[0]), a, b, repeats=300, seed=seed)
+        middle = (f"{np.nanmedian(a):.3g}", f"{np.nanmedian(b):.3g}")
+        body.append((interval.value, (name, *middle, f"{interval.value:.2f} ({interval.low:.2f} to {interval.high:.2f})")))
+    rows = [cells for _, cells in sorted(body, key=lambda item: -item[0])]
+    return table(f"Feature by feature, {n} masks each", ("feature", "median real", "median generated", "Wasserstein in SD of real"), rows)
+
+
+def memorisation(real: list[np.ndarray], generated: list[np.ndarray], region: str) -> str:
+    """Dice with the nearest real mask, mirrored copies included, where they lie and with centroids brought together."""
+    body = []
+    for centred in (False, True):
+        usual = nearest_among(real, centred=centred)
+        found = np.array([neighbour.dice for neighbour in nearest(generated, real, centred=centred)])
+        limit = float(np.percentile(usual, 95))
+        for name, values in (("real to other real", usual), ("generated to real", found)):
+            where = "centred" if centred else "in place"
+            cells = (f"{values.mean():.3f}", f"{np.percentile(values, 95):.3f}", f"{values.max():.3f}", f"{(values > limit).mean():.0%}")
+            body.append((name, where, *cells))
+    return table(f"Nearest neighbours, {region}", ("", "", "mean Dice", "95th percentile", "largest", "above real's 95th"), body)
+
+
+if __name__ == "__main__":
+    main()
