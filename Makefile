@@ -2,31 +2,39 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-READY  := $(VENV)/.ready
+USE    := $(VENV)/.use
+WORK   := $(VENV)/.work
 
 .PHONY: demo test lint bench clean
 
-demo: $(READY)
+demo: $(USE)
 	$(BIN)/ldmseg demo-patient -o demo/patient
 	$(BIN)/ldmseg segment demo/patient -o demo/result --synthetic --overwrite
 	@echo "Open demo/result/report.png; the maps beside it load in 3D Slicer. The patient is synthetic. Research use only."
 
-test: $(READY)
+test: $(WORK)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest
 
-bench: $(READY)
+bench: $(WORK)
 	$(BIN)/python -m Testing.benchmarks
 
-lint: $(READY)
+lint: $(WORK)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-$(READY): pyproject.toml constraints.txt
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
+
+$(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[demo,train,test]"
+
+$(USE): pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) ".[demo]"
+	@touch $@
+
+$(WORK): pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) ".[demo,train,test]"
 	@touch $@
 
 clean:

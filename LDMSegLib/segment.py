@@ -86,7 +86,8 @@ def segment(
         mri = prepare(case, spec, placed)
     with timer.stage("condition", "Reading the MRI"):
         denoise = model.denoiser(model.embed(mri))
-    ensemble = _Ensemble(spec, placed, spec.threshold if settings.threshold is None else settings.threshold)
+    brain = to_grid(foreground.astype(np.float32), case.grid.affine, placed)
+    ensemble = _Ensemble(spec, placed, spec.threshold if settings.threshold is None else settings.threshold, brain)
     with timer.stage("sample", f"Sampling {mode.members} members"):
         sampler = make_sampler(mode, NoiseSchedule.from_specification(spec.schedule))
         latent = model.latent_shape(placed.shape)
@@ -127,20 +128,21 @@ def prepare(case: Case, spec: Specification, placed: PlacedGrid) -> np.ndarray:
 class _Ensemble:
     """What is kept of the members: running mean and variance on the model's grid, and each member's own volumes."""
 
-    def __init__(self, spec: Specification, placed: PlacedGrid, threshold: float) -> None:
+    def __init__(self, spec: Specification, placed: PlacedGrid, threshold: float, brain: np.ndarray) -> None:
         self.threshold = threshold
         self.placed = placed
         self.statistics = RunningStatistics()
         self.volumes_ml: list[list[float]] = []
         self._regions = spec.regions
         self.limits = uncalibrated(threshold, spec.calibration, spec.regions)
-        self._voxel_ml = float(np.prod(placed.spacing)) / 1000.0
+        # A voxel counts by its share of brain, because outside the brain the result is zero too.
+        self._voxel_ml = brain * np.float32(np.prod(placed.spacing) / 1000.0)
 
     def add(self, member: int, probabilities: torch.Tensor) -> None:
         probabilities = nest(probabilities, self._regions)
         self.statistics.add(probabilities)
         masks = threshold_masks(probabilities.cpu().numpy(), self._regions, self.limits)
-        self.volumes_ml.append([float(np.count_nonzero(mask)) * self._voxel_ml for mask in masks])
+        self.volumes_ml.append([float(self._voxel_ml[mask].sum(dtype=np.float64)) for mask in masks])
 
 
 def _restored(

@@ -58,6 +58,15 @@ def test_a_segmentation_lies_on_the_cases_own_grid_and_is_nested_and_outside_the
     assert result.probabilities.max() > 0.3 and result.variance.max() > 0
 
 
+def test_a_member_s_volume_counts_the_brain_alone_like_the_result(model):
+    case = make_case()
+    # At 0 every voxel is on: result and members are then all of the brain, and nothing but the brain.
+    result = segment(case, model, Settings(threshold=0.0))
+    brain_ml = case.foreground().sum() * abs(np.linalg.det(case.grid.affine[:3, :3])) / 1000
+    for volume in result.volumes:
+        assert volume.mean == pytest.approx(brain_ml, rel=0.03) and volume.sd == pytest.approx(0, abs=1e-6)
+
+
 def test_a_run_tells_its_stages_in_order_and_its_progress_never_falls(model):
     listener = Listener()
     segment(make_case(), model, reporter=listener)
