@@ -44,20 +44,27 @@ class AutoencoderTask:
         return reconstruction + self.phase.kl_weight * divergence, {"reconstruction": reconstruction.detach(), "kl": divergence.detach()}
 
     def validate(self, model: nn.Module) -> tuple[dict[str, float], dict[str, torch.Tensor]]:
-        scores, pictures = [], {}
-        for case in self._validation:
-            target = case["regions"][None].to(self._device)
-            mean, _ = model.encode(centred(target))
-            probabilities = torch.sigmoid(model.decode(mean).float())[0]
-            scores.append(hard_dice(probabilities, target[0]))
-            pictures[case["name"]] = torch.cat([picture(target[0]), picture(probabilities)], dim=1)
-        if not scores:
-            return {}, {}
-        dice = torch.stack(scores).mean(dim=0)
-        return {f"dice_{name}": float(d) for name, d in zip(self._names, dice, strict=True)}, pictures
+        return reconstructions(model, self._validation, self._device, self._names)
 
     def extras(self) -> dict[str, Any]:
         return {}
+
+
+def reconstructions(
+    autoencoder: nn.Module, cases: Validation, device: torch.device, names: list[str]
+) -> tuple[dict[str, float], dict[str, torch.Tensor]]:
+    """Dice per region of decode(encode(truth)), mean over cases, and pictures of truth above reconstruction."""
+    scores, pictures = [], {}
+    for case in cases:
+        target = case["regions"][None].to(device)
+        mean, _ = autoencoder.encode(centred(target))
+        probabilities = torch.sigmoid(autoencoder.decode(mean).float())[0]
+        scores.append(hard_dice(probabilities, target[0]))
+        pictures[case["name"]] = torch.cat([picture(target[0]), picture(probabilities)], dim=1)
+    if not scores:
+        return {}, {}
+    dice = torch.stack(scores).mean(dim=0)
+    return {f"dice_{name}": float(d) for name, d in zip(names, dice, strict=True)}, pictures
 
 
 def centred(regions: torch.Tensor) -> torch.Tensor:

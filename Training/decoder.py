@@ -14,12 +14,12 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
-from Training.autoencoder import centred
+from Training.autoencoder import reconstructions
 from Training.configuration import Configuration
 from Training.datasets import LabelMaps, Validation
-from Training.engine import Options, main, picture
+from Training.engine import Options, main
 from Training.latents import encode, load_autoencoder
-from Training.losses import hard_dice, region_loss
+from Training.losses import region_loss
 
 
 class Decoding(nn.Module):
@@ -59,17 +59,7 @@ class DecoderTask:
         return region_loss(model(disturbed), target), {}
 
     def validate(self, model: Decoding) -> tuple[dict[str, float], dict[str, torch.Tensor]]:
-        scores, pictures = [], {}
-        for case in self._validation:
-            target = case["regions"][None].to(self._device)
-            mean, _ = model.autoencoder.encode(centred(target))
-            probabilities = torch.sigmoid(model(mean).float())[0]
-            scores.append(hard_dice(probabilities, target[0]))
-            pictures[case["name"]] = torch.cat([picture(target[0]), picture(probabilities)], dim=1)
-        if not scores:
-            return {}, {}
-        dice = torch.stack(scores).mean(dim=0)
-        return {f"dice_{name}": float(d) for name, d in zip(self._names, dice, strict=True)}, pictures
+        return reconstructions(model.autoencoder, self._validation, self._device, self._names)
 
     def extras(self) -> dict[str, Any]:
         return {}
