@@ -19,7 +19,7 @@ from Training.conditioning import ConditioningTask
 from Training.configuration import read_configuration
 from Training.engine import Options, train
 
-SHIPPED = {name: ROOT / "Training" / "configs" / f"{name}.json" for name in ("paper", "small")}
+SHIPPED = {name: ROOT / "Training" / "configs" / f"{name}.json" for name in ("paper", "medium", "small")}
 
 
 @pytest.fixture(params=SHIPPED)
