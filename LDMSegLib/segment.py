@@ -14,13 +14,12 @@ import torch
 from LDMSegLib.cases.case import Case
 from LDMSegLib.cases.grid import PlacedGrid, from_grid, place, to_grid
 from LDMSegLib.cases.intensity import background, normalise
-from LDMSegLib.diffusion.ensemble import EnsembleRun, run_ensemble
-from LDMSegLib.diffusion.samplers import make_sampler
-from LDMSegLib.diffusion.schedule import NoiseSchedule
+from LDMSegLib.diffusion.ensemble import EnsembleRun
 from LDMSegLib.diffusion.statistics import RunningStatistics
 from LDMSegLib.errors import Cancelled
 from LDMSegLib.events import Cancellation, Reporter, Silent
 from LDMSegLib.examine import examine
+from LDMSegLib.members import draw, read
 from LDMSegLib.models.model import Model
 from LDMSegLib.results.calibrate import calibrate, uncalibrated
 from LDMSegLib.results.labels import label_map, nest, region_masks, threshold_masks
@@ -85,25 +84,11 @@ def segment(
         placed = place(foreground, case.grid.affine, spec.grid)
         mri = prepare(case, spec, placed)
     with timer.stage("condition", "Reading the MRI"):
-        denoise = model.denoiser(model.embed(mri))
+        readings = read(model, mri)
     brain = to_grid(foreground.astype(np.float32), case.grid.affine, placed)
     ensemble = _Ensemble(spec, placed, spec.threshold if settings.threshold is None else settings.threshold, brain)
     with timer.stage("sample", f"Sampling {mode.members} members"):
-        sampler = make_sampler(mode, NoiseSchedule.from_specification(spec.schedule))
-        latent = model.latent_shape(placed.shape)
-        run = run_ensemble(
-            denoise,
-            model.decode,
-            sampler,
-            latent,
-            mode.members,
-            settings.seed,
-            settings.batch_size,
-            ensemble.add,
-            reporter,
-            cancellation,
-            model.device.kind,
-        )
+        run = draw(model, readings, placed.shape, settings.seed, settings.batch_size, ensemble.add, reporter, cancellation)
     if not run.finished:
         raise Cancelled(
             f"the segmentation of '{case.id}' was cancelled before its first member was finished, so there is no result; run it again"
@@ -179,6 +164,7 @@ def _restored(
         mode=settings.mode_name or spec.default_mode,
         sampler=mode.sampler,
         steps=mode.steps,
+        views=min(mode.views, mode.members),
         members_requested=run.requested,
         members_finished=run.finished,
         threshold=ensemble.threshold,

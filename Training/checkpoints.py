@@ -13,6 +13,9 @@ from torch.optim.swa_utils import AveragedModel
 
 from LDMSegLib.errors import InputError
 
+# Weights that a phase begins with, where something has put them into its folder (see `widen`).
+START = "start.pt"
+
 
 def trained_weights(run: Path, phase: str) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """The averaged weights (or the last ones, without averaging) of a phase and its extras.
@@ -54,6 +57,21 @@ def read_checkpoint(folder: Path) -> dict[str, Any] | None:
     """What `save` wrote into a phase's folder, on the CPU; None before that."""
     path = folder / "checkpoint.pt"
     return torch.load(path, map_location="cpu", weights_only=True) if path.exists() else None
+
+
+def begin(folder: Path, model: nn.Module) -> None:
+    """Put the weights a phase is to begin with into a fresh model, if there are any.
+
+    Raises:
+        InputError: they are another network's.
+    """
+    path = folder / START
+    if not path.exists():
+        return
+    try:
+        model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    except RuntimeError:
+        raise InputError(f"{path} holds other networks than the configuration's, expected the same; delete it and make it anew") from None
 
 
 def resume(folder: Path, state: dict[str, Any], model: nn.Module, optimiser: torch.optim.Optimizer, averaged: AveragedModel | None) -> None:

@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 from LDMSegLib.errors import InputError
 from Training.augmentation import deform, drop_sequences, flip, recolour
 from Training.configuration import Configuration, Phase
+from Training.specks import speck
 from Training.transplant import transplant
 
 # Cases stay in memory up to this size together; beyond it (BraTS at 1 mm is 120 GB) each is read when its turn comes.
@@ -46,7 +47,18 @@ class LabelMaps(Dataset):
         if self._phase.flips:
             regions = flip(regions, (0, 1, 2) if self._phase.crop else (0,), rng)
             centre = None if centre is None else _somewhere(regions, rng)
+        if rng.random() < self._phase.specks:
+            regions = self._with_specks(regions, centre, rng)
         return {"regions": torch.tensor(deform(regions, self._phase, rng, size, centre))}
+
+    def _with_specks(self, regions: np.ndarray, centre: np.ndarray | None, rng: np.random.Generator) -> np.ndarray:
+        """One to three lesions more, in sight: near the crop's centre, or anywhere in the middle half of a whole volume."""
+        shape = np.array(regions.shape[1:])
+        middle, reach = (shape / 2, shape / 4) if centre is None else (centre, np.array(self._phase.crop) / 3)
+        for _ in range(rng.integers(1, 4)):
+            other = self._maps[int(rng.integers(len(self._maps)))].unpacked().astype(np.float32) / 255
+            regions = speck(regions, other, np.round(middle + rng.uniform(-reach, reach)).astype(int), rng)
+        return regions
 
 
 class Cases(Dataset):

@@ -24,7 +24,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from LDMSegLib.allocator import keep_freed_memory
 from LDMSegLib.errors import InputError
-from Training.checkpoints import read_checkpoint, resume, save
+from Training.checkpoints import begin, read_checkpoint, resume, save
 from Training.command import one_sentence
 from Training.configuration import Configuration, Phase, read_configuration
 from Training.pace import Pace
@@ -138,6 +138,8 @@ def train(make_task: Any, configuration: Configuration, options: Options) -> Out
     if first >= steps:
         fabric.print(f"{phase_name} is at step {first} of {steps}: nothing to do", flush=True)
         return Outcome(first, steps)
+    if not checkpoint:
+        begin(folder, task.model)  # before the averaged copy is made
     optimiser = torch.optim.Adam([p for p in task.model.parameters() if p.requires_grad], lr=phase.learning_rate, foreach=True)
     averaged = AveragedModel(task.model, multi_avg_fn=get_ema_multi_avg_fn(phase.ema)) if phase.ema else None
     if checkpoint:

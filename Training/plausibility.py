@@ -18,12 +18,10 @@ from pathlib import Path
 import numpy as np
 
 from LDMSegLib.cases.intensity import background
-from LDMSegLib.diffusion.ensemble import run_ensemble
-from LDMSegLib.diffusion.samplers import make_sampler
-from LDMSegLib.diffusion.schedule import NoiseSchedule
 from LDMSegLib.diffusion.statistics import RunningStatistics
 from LDMSegLib.errors import InputError
 from LDMSegLib.examine import examine
+from LDMSegLib.members import draw, read
 from LDMSegLib.models.bundle import find_bundle, save_specification
 from LDMSegLib.models.device import choose_device
 from LDMSegLib.models.model import Model, sampling_mode
@@ -76,8 +74,7 @@ def measured_cases(configuration: Configuration, run: Path, model: Model, seed: 
     Raises:
         InputError: there is none.
     """
-    spec, mode = model.specification, model.mode
-    sampler = make_sampler(mode, NoiseSchedule.from_specification(spec.schedule))
+    spec = model.specification
     limits = uncalibrated(spec.threshold, spec.calibration, spec.regions)
     count = 0
     for path in sorted((run / "data" / "training").glob("*.npz")):
@@ -86,16 +83,13 @@ def measured_cases(configuration: Configuration, run: Path, model: Model, seed: 
         if configuration.keeps_out(path.stem) or not regions.any():
             continue
         statistics = RunningStatistics()
-        run_ensemble(
-            model.denoiser(model.embed(mri)),
-            model.decode,
-            sampler,
-            model.latent_shape(mri.shape[1:]),
-            mode.members,
+        draw(
+            model,
+            read(model, mri),
+            mri.shape[1:],
             seed,
-            mode.members,
+            model.mode.members,
             lambda _, p, into=statistics: into.add(nest(p, spec.regions)),
-            device=model.device.kind,
         )
         present = [name for name, one in zip(spec.sequence_names, mri, strict=True) if (one != background(spec.intensity)).any()]
         yield examine(model, mri, statistics.mean.cpu().numpy(), present, limits)

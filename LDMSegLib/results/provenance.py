@@ -32,6 +32,7 @@ def build_provenance(
     threshold: float,
     device: Mapping[str, Any],
     threads: int,
+    views: int = 1,
     timings: Mapping[str, float],
     warnings: Iterable[str] = (),
     software: Mapping[str, str] | None = None,
@@ -48,6 +49,7 @@ def build_provenance(
         seed, mode, sampler, steps, members_requested, members_finished, threshold: What was sampled and how.
         device: E.g. {"kind": "cuda", "name": ..., "precision": "bfloat16"}.
         threads: CPU threads used.
+        views: In how many ways the members looked at the images.
         timings: Seconds by stage.
         warnings: Sentences the user was told.
         software: Versions, `software_versions()` by default.
@@ -72,6 +74,7 @@ def build_provenance(
             "mode": mode,
             "sampler": sampler,
             "steps": int(steps),
+            "views": int(views),
             "members_requested": int(members_requested),
             "members_finished": int(members_finished),
             "threshold": plain(threshold),

@@ -1,0 +1,93 @@
+"""The ensemble of one case, over all views of it: what `segment` and the training's own measurements share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from LDMSegLib.cases.intensity import background
+from LDMSegLib.diffusion.ensemble import EnsembleRun, run_ensemble
+from LDMSegLib.diffusion.samplers import make_sampler
+from LDMSegLib.diffusion.schedule import NoiseSchedule
+from LDMSegLib.events import Cancellation, Reporter, Silent
+from LDMSegLib.models.model import Model
+from LDMSegLib.views import View, deal, views
+
+Reading = tuple[View, torch.Tensor]
+
+
+def read(model: Model, mri: np.ndarray) -> list[Reading]:
+    """Read the MRI once for each view that gets a member.
+
+    Args:
+        mri: (S, X, Y, Z) float32 on the model's grid, in the network's range.
+
+    Returns:
+        (view, embedding (1, E, x, y, z)), in the order in which `draw` deals the members.
+    """
+    spec, mode = model.specification, model.mode
+    used = views(min(mode.views, mode.members), spec.latent.downsampling)
+    return [(view, model.embed(view.seen(mri, background(spec.intensity)))) for view in used]
+
+
+def draw(
+    model: Model,
+    readings: list[Reading],
+    shape: tuple[int, int, int],
+    seed: int,
+    batch_size: int,
+    on_member: Callable[[int, torch.Tensor], None],
+    reporter: Reporter | None = None,
+    cancellation: Cancellation | None = None,
+) -> EnsembleRun:
+    """Sample the mode's members, each steered by its view's reading and brought back from its view.
+
+    Args:
+        readings: from `read`.
+        shape: (X, Y, Z) of the model's grid.
+        seed, batch_size, cancellation: see `run_ensemble`; what it raises is raised here.
+        on_member: consumes (member index, probabilities (R, X, Y, Z) float32), all in the first view.
+        reporter: hears progress over all views together.
+    """
+    mode, spec = model.mode, model.specification
+    reporter, cancellation = reporter or Silent(), cancellation or Cancellation()
+    sampler = make_sampler(mode, NoiseSchedule.from_specification(spec.schedule))
+    blocks, finished, sampling, decoding = deal(mode.members, len(readings)), 0, 0.0, 0.0
+    for (view, embedding), members in zip(readings, blocks, strict=True):
+        part = run_ensemble(
+            model.denoiser(embedding),
+            model.decode,
+            sampler,
+            model.latent_shape(shape),
+            len(members),
+            seed,
+            batch_size,
+            lambda member, probabilities, view=view: on_member(member, view.undone(probabilities)),
+            _Part(reporter, members, mode.members),
+            cancellation,
+            model.device.kind,
+            members.start,
+        )
+        finished, sampling, decoding = finished + part.finished, sampling + part.sampling_seconds, decoding + part.decoding_seconds
+        if part.batch_size_used < min(batch_size, len(members)):
+            batch_size = part.batch_size_used  # what did not fit will not fit the next view either
+        if part.partial:
+            break
+    return EnsembleRun(mode.members, finished, min(batch_size, len(blocks[0])), sampling, decoding)
+
+
+class _Part:
+    """Tells of one view's members as of their place among all."""
+
+    def __init__(self, reporter: Reporter, members: range, all_members: int) -> None:
+        self._reporter, self._members, self._all = reporter, members, all_members
+
+    def progress(self, fraction: float, **details: Any) -> None:
+        done = (self._members.start + fraction * len(self._members)) / self._all
+        self._reporter.progress(done, **{**details, "member": self._members.start + details["member"], "members": self._all})
+
+    def warning(self, message: str, **details: Any) -> None:
+        self._reporter.warning(message, **details)

@@ -1,0 +1,83 @@
+"""Seen in other ways: mirrored, moved; and always brought back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from tiny_bundle import small_affine, small_images
+
+from LDMSegLib.cases.case import Case
+from LDMSegLib.cases.volume import Volume
+from LDMSegLib.events import Silent
+from LDMSegLib.models.bundle import read_bundle
+from LDMSegLib.models.device import choose_device
+from LDMSegLib.models.model import Model, sampling_mode
+from LDMSegLib.segment import segment
+from LDMSegLib.views import View, deal, views
+
+
+@pytest.mark.parametrize("view", views(4, 4))
+def test_what_is_seen_in_a_view_comes_back_to_its_place(view):
+    rng = np.random.default_rng(0)
+    volume = np.zeros((2, 16, 16, 16), np.float32)
+    volume[:, 4:12, 4:12, 4:12] = rng.random((2, 8, 8, 8))
+    seen = view.seen(volume, 0.0)
+    assert np.array_equal(view.undone(torch.from_numpy(seen)).numpy(), volume)
+    if view != View():
+        assert not np.array_equal(seen, volume)
+
+
+def test_a_moved_view_is_filled_with_background_not_wrapped_around():
+    seen = View(shift=2).seen(np.ones((1, 8, 8, 8), np.float32), -1.0)
+    assert (seen[:, :2] == -1).all() and (seen[:, 2:, 2:, 2:] == 1).all()
+
+
+def test_a_mirrored_view_changes_left_and_right_only():
+    volume = np.arange(2 * 4 * 4 * 4, dtype=np.float32).reshape(2, 4, 4, 4)
+    assert np.array_equal(View(mirrored=True).seen(volume, 0.0), volume[:, ::-1])
+
+
+@pytest.mark.parametrize("members, count", [(30, 4), (30, 1), (5, 2), (4, 4)])
+def test_every_member_gets_one_view_and_the_blocks_are_as_equal_as_can_be(members, count):
+    blocks = deal(members, count)
+    assert [m for block in blocks for m in block] == list(range(members))
+    assert len(blocks) == count and max(map(len, blocks)) - min(map(len, blocks)) <= 1
+
+
+def test_a_view_without_a_member_is_left_out():
+    assert deal(1, 4) == [range(0, 1)]
+
+
+def test_five_views_are_refused():
+    with pytest.raises(ValueError, match="5 views"):
+        views(5, 4)
+
+
+class Listener(Silent):
+    def __init__(self):
+        self.told = []
+
+    def progress(self, fraction, **details):
+        if "member" in details:
+            self.told.append((fraction, details["member"], details["members"]))
+
+
+def test_an_ensemble_over_views_keeps_its_first_view_and_tells_its_progress_as_one(tiny_bundle):
+    bundle = read_bundle(tiny_bundle)
+    plain = sampling_mode(bundle.specification, None, 2, 4)
+    images = {name: Volume(array, small_affine()) for name, array in small_images(bundle.specification.sequence_names).items()}
+    case, device, listener = Case("made_up", images, bundle.specification.reference), choose_device("cpu", "float32"), Listener()
+    over_views = segment(case, Model(bundle, replace(plain, views=2), device), reporter=listener)
+    first_alone = segment(case, Model(bundle, replace(plain, members=2), device))
+    alone = segment(case, Model(bundle, plain, device))
+    assert over_views.members_finished == 4
+    fractions = [fraction for fraction, _, _ in listener.told]
+    assert fractions == sorted(fractions) and fractions[-1] == pytest.approx(1.0)
+    assert {members for _, _, members in listener.told} == {4} and listener.told[-1][1] == 4
+    # the members of the first view are the same; those of the second see something else
+    assert over_views.provenance["sampling"]["views"] == 2
+    assert not np.allclose(over_views.probabilities, alone.probabilities)
+    assert np.abs(over_views.probabilities - first_alone.probabilities).max() <= 1.0

@@ -1,0 +1,79 @@
+"""A wider network that starts by knowing what a narrower one learnt: training goes on instead of beginning again.
+
+    python -m Training.widen --phase conditioning --narrow runs/narrow --config Training/configs/small.json --run runs/small
+
+Every channel is copied, and what reads it reads each copy with its share of the old weight, so that the wider network
+computes what the narrow one did (Chen et al. 2016, Net2Net, arXiv:1511.05641, section 2.3). Copies stand side by side and a
+normalisation group holds all copies of its channels, so its mean and variance stay as well. The shares are uneven; without
+that, copies would get equal gradients and stay copies.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from LDMSegLib.errors import InputError
+from LDMSegLib.models.networks import build
+from Training.checkpoints import START, trained_weights
+from Training.command import one_sentence
+from Training.configuration import read_configuration
+
+
+def widen(narrow: dict[str, torch.Tensor], wide: nn.Module, seed: int = 0) -> dict[str, torch.Tensor]:
+    """Weights for `wide` under which it computes what the narrow network did.
+
+    Args:
+        narrow: the narrow network's weights, by the same names as the wide one's.
+        wide: the same architecture, each inner width a whole multiple. Its weights are not changed.
+        seed: draws the shares.
+
+    Raises:
+        InputError: a weight is missing or its shape is not a multiple of the narrow one's.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    return {name: _widened(name, narrow.get(name), target, generator) for name, target in wide.state_dict().items()}
+
+
+def _widened(name: str, source: torch.Tensor | None, target: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    fits = source is not None and source.dim() == target.dim()
+    if not fits or any(wide % narrow for wide, narrow in zip(target.shape[:2], source.shape[:2], strict=True)):
+        found = "none" if source is None else "x".join(map(str, source.shape))
+        raise InputError(
+            f"the weight '{name}' is {found} in the narrow network and {'x'.join(map(str, target.shape))} in the wide one, expected whole "
+            "multiples; change only the widths between the two configurations"
+        )
+    out = source
+    if out.dim() > 1 and (copies := target.shape[1] // source.shape[1]) > 1:
+        shares = 0.5 + torch.rand(source.shape[1], copies, generator=generator)
+        shares = (shares / shares.sum(dim=1, keepdim=True)).reshape(1, -1, *[1] * (out.dim() - 2))
+        out = out.repeat_interleave(copies, dim=1) * shares
+    return out.repeat_interleave(target.shape[0] // source.shape[0], dim=0) if out.dim() else out
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--phase", default="conditioning", choices=["conditioning"], help="whose weights are widened")
+    parser.add_argument("--narrow", type=Path, required=True, help="run folder of the narrow network")
+    parser.add_argument("--config", type=Path, required=True, help="the wide network's configuration")
+    parser.add_argument("--run", type=Path, required=True, help="run folder in which the wide network will be trained")
+    args = parser.parse_args()
+    with one_sentence():
+        network = build(read_configuration(args.config).networks["conditioning"]).backbone
+        try:
+            weights, _ = trained_weights(args.narrow, args.phase)
+        except FileNotFoundError:
+            raise InputError(f"{args.narrow} holds no trained {args.phase}; run Training.{args.phase} with this --run first") from None
+        target = args.run / args.phase / START
+        if target.exists():
+            raise InputError(f"{target} is there already, expected a run folder without it; delete it to widen anew")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        torch.save(widen(weights, network), target)
+        print(f"{target}: training of {args.phase} in this run folder begins with it")
+
+
+if __name__ == "__main__":
+    main()
