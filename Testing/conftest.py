@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-for folder in (HERE.parent, HERE / "unit"):
+for folder in (HERE.parent, HERE / "unit", HERE.parent / "LDMSeg"):
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
 
