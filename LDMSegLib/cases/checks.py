@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from LDMSegLib.cases.volume import Volume
+if TYPE_CHECKING:  # Slicer looks at its volumes with these checks before nibabel, which Volume needs, is installed
+    from LDMSegLib.cases.volume import Volume
 
 # Measured on 24 preprocessed glioma cases: at least 81 % of the field of view is background, brains take 1.0 to 1.7 litres,
 # at most 20 cm² of brain lie on a face of the image, and the sequences' foregrounds agree with Dice 0.988 or better. On a

@@ -1,0 +1,59 @@
+"""Our own colour tables for probability and variance, built in code: no file to ship, none to miss."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+_COLOURS = 256
+
+
+@dataclass(frozen=True)
+class ColourTable:
+    """A ramp through `stops` (red, green, blue, 0 to 255), lightness rising all the way so that it reads in grey too.
+
+    The lowest `fade` of the ramp comes in from transparent, so that an overlay has no hard rim.
+    """
+
+    name: str
+    description: str
+    stops: tuple[tuple[int, int, int], ...]
+    fade: float
+
+    def node(self, scene: Any) -> Any:
+        """The scene's vtkMRMLColorTableNode of this name, made where there is none."""
+        for k in range(scene.GetNumberOfNodesByClass("vtkMRMLColorTableNode")):
+            node = scene.GetNthNodeByClass(k, "vtkMRMLColorTableNode")
+            if node.GetName() == self.name:
+                return node
+        node = scene.AddNewNodeByClass("vtkMRMLColorTableNode", self.name)
+        node.SetTypeToUser()
+        node.SetDescription(self.description)
+        node.SetNumberOfColors(_COLOURS)
+        for k, (red, green, blue, alpha) in enumerate(self.colours()):
+            node.SetColor(k, f"{k / (_COLOURS - 1):.2f}", red, green, blue, alpha)
+        return node
+
+    def colours(self) -> np.ndarray:
+        """(256, 4) red, green, blue, alpha, 0 to 1."""
+        at = np.linspace(0.0, 1.0, _COLOURS)
+        known = np.linspace(0.0, 1.0, len(self.stops))
+        channels = [np.interp(at, known, [stop[c] / 255.0 for stop in self.stops]) for c in range(3)]
+        alpha = np.clip(at / self.fade, 0.0, 1.0) if self.fade > 0 else np.ones(_COLOURS)
+        return np.stack([*channels, alpha], axis=1)
+
+
+PROBABILITY = ColourTable(
+    "LDMSeg probability",
+    "Probability from 0 (dark blue, transparent) to 1 (pale yellow). Research use only.",
+    ((20, 30, 90), (25, 90, 150), (20, 150, 150), (90, 200, 110), (200, 225, 70), (255, 245, 160)),
+    fade=0.25,
+)
+VARIANCE = ColourTable(
+    "LDMSeg variance",
+    "Variance over the members from low (dark violet, transparent) to high (pale rose). Research use only.",
+    ((45, 15, 80), (110, 25, 130), (180, 40, 130), (235, 85, 95), (255, 150, 90), (255, 225, 180)),
+    fade=0.25,
+)

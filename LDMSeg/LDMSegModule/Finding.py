@@ -1,0 +1,24 @@
+"""Something about the inputs that the user should know before starting."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+PROBLEM = "problem"
+WARNING = "warning"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One sentence. A "problem" keeps the run from starting; a "warning" doesn't.
+
+    `sequences` names the inputs it is about, for marking them in the panel.
+    """
+
+    severity: str
+    text: str
+    sequences: tuple[str, ...] = ()
+
+    @property
+    def is_problem(self) -> bool:
+        return self.severity == PROBLEM

@@ -1,0 +1,78 @@
+"""A finished segmentation as it lies in the scene."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from LDMSegLib.specification import Label, Region
+from LDMSegModule.UncertainRegions import UncertainRegions
+
+THRESHOLD_ATTRIBUTE = "LDMSeg.Threshold"
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """The nodes of one result and what they mean.
+
+    Attributes:
+        name: Of the folder in the subject hierarchy.
+        folder_item: Its subject hierarchy item.
+        segmentation: vtkMRMLSegmentationNode with one segment for each label; the segment's ID is the label's name.
+        probabilities, variances: Region name → vtkMRMLScalarVolumeNode, float32.
+        original: Hidden vtkMRMLLabelMapVolumeNode: the labels as the program made them, which edits are counted against.
+        table: vtkMRMLTableNode of volumes in mL.
+        uncertain_regions: Where to look first.
+        labels, regions: With names, titles and colours; a label's value is the one in the label maps of this result.
+        provenance: The content of provenance.json.
+        smallest_mm3: Components smaller than this were dropped.
+    """
+
+    name: str
+    folder_item: int
+    segmentation: Any
+    probabilities: Mapping[str, Any]
+    variances: Mapping[str, Any]
+    original: Any
+    table: Any
+    uncertain_regions: UncertainRegions
+    labels: tuple[Label, ...]
+    regions: tuple[Region, ...]
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    smallest_mm3: float = 0.0
+
+    @property
+    def threshold(self) -> float:
+        """The probability at or above which a region is on, as it is now."""
+        return float(self.segmentation.GetAttribute(THRESHOLD_ATTRIBUTE) or 0.5)
+
+    @property
+    def run_threshold(self) -> float:
+        """The threshold the program ran with; the members' spread of volumes belongs to it."""
+        return float(self.provenance.get("sampling", {}).get("threshold", 0.5))
+
+    @property
+    def partial(self) -> bool:
+        """Whether the ensemble was stopped before all its members had finished."""
+        return bool(self.provenance.get("partial"))
+
+    @property
+    def synthetic_input(self) -> bool:
+        """Whether the images were computed and are nobody's."""
+        return bool(self.provenance.get("synthetic_input"))
+
+    @property
+    def nodes(self) -> tuple[Any, ...]:
+        """All nodes of the result, the segmentation first."""
+        return (self.segmentation, *self.probabilities.values(), *self.variances.values(), self.original, self.table)
+
+    @property
+    def exists(self) -> bool:
+        """Whether all of it is still in the scene."""
+        scene = self.segmentation.GetScene()
+        return scene is not None and all(node.GetScene() is scene for node in self.nodes)
+
+    def region(self, name: str) -> Region:
+        """The region of that name."""
+        return next(region for region in self.regions if region.name == name)
