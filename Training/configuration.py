@@ -28,7 +28,8 @@ class Phase:
     sequence to be missing; `copies` how many changed versions of each latent are cached; `draws` how many noise levels one
     MRI serves in a step; `transplants` the share of training items that are lesion crops in another brain; `sample_latents`
     takes samples of the autoencoder's posterior in place of its mean; `latent_noise` disturbs the latents that the decoder
-    learns from by up to this share of their SD.
+    learns from by up to this share of their SD; `high_noise` above 0 shows the ControlNet more of the noisy levels, where the
+    MRI decides.
 
     Distillation alone has `trajectories`, how many MRIs (times `draws` noises) the teacher answers once and for all, in
     `teacher_steps` steps; `timesteps`, at which the student is asked, first to last; and `student_unet`, whether it gets a
@@ -57,6 +58,7 @@ class Phase:
     copies: int = 1
     sample_latents: bool = False
     latent_noise: float = 0.0
+    high_noise: float = 0.0
     validate_every: int = 500
     precision: str = "bf16-mixed"
     trajectories: int = 0

@@ -84,7 +84,11 @@ class ControlNetTask:
             sampled = generator if self.phase.sample_latents else None
             clean = normalise(encode(self._autoencoder, batch["regions"], sampled), self.latent)
         clean = clean.repeat_interleave(draws, dim=0)
-        return denoising_loss(self._schedule, clean, generator, lambda x, t: model(batch["image"], draws, self._unet, x, t)), {}
+
+        def denoise(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+            return model(batch["image"], draws, self._unet, x, t)
+
+        return denoising_loss(self._schedule, clean, generator, denoise, self.phase.high_noise), {}
 
     def validate(self, model: Steering) -> tuple[dict[str, float], dict[str, torch.Tensor]]:
         scores, losses, spreads, pictures = [], [], [], {}

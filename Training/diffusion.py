@@ -58,15 +58,21 @@ class DiffusionTask:
         return {"latent": asdict(self.dataset.latent)}
 
 
-def denoising_loss(schedule: NoiseSchedule, clean: torch.Tensor, generator: torch.Generator, network: Any) -> torch.Tensor:
+def denoising_loss(
+    schedule: NoiseSchedule, clean: torch.Tensor, generator: torch.Generator, network: Any, high_noise: float = 0.0
+) -> torch.Tensor:
     """Mean squared error of the network's prediction (Ho et al. 2020, eq. 14, for the schedule's target).
 
     Args:
         clean: (N, C, x, y, z) normalised latents.
         network: called as network(x_t, t).
+        high_noise: the density of t is proportional to its power of this; 0 = uniform.
     """
     noise = torch.randn(clean.shape, generator=generator).to(clean.device)
-    t = torch.randint(schedule.steps, (len(clean),), generator=generator).to(clean.device)
+    # One of N equal parts each: a batch then never misses a range of levels (Kingma et al. 2021, arXiv:2107.00630, appendix I.1).
+    count = len(clean)
+    share = (torch.randperm(count, generator=generator) + torch.rand(count, generator=generator)) / count
+    t = (schedule.steps * share ** (1 / (1 + high_noise))).long().clamp(max=schedule.steps - 1).to(clean.device)
     predicted = network(schedule.add_noise(clean, noise, t), t)
     return F.mse_loss(predicted.float(), schedule.target(clean, noise, t))
 

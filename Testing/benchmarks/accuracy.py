@@ -3,8 +3,10 @@
     python -m Testing.benchmarks.accuracy [--bundle B] [--mode M] [--cases ID ...] [--members N] [--steps S] [--csv FILE]
 
 The SegResNet is the conditioning network's own supervised head: MONAI's SegResNet, trained on the same data and grid, brought
-back to the case's voxels in the same way. Both are scored with and without the same filter for small components. Its rival
-uncertainties are its sigmoid's entropy and its variance over eight mirrored inputs.
+back to the case's voxels in the same way. All are scored with and without the same filter for small components. Where the
+mode looks at the MRI in several views, the SegResNet is also averaged over the same views. Its rival uncertainties are its
+sigmoid's entropy and its variance over eight mirrored inputs. Intervals are bootstrapped over the cases: with four of them
+they are little more than the range.
 """
 
 from __future__ import annotations
@@ -19,7 +21,9 @@ import torch
 
 from LDMSegLib.cases.case import Case, load_case
 from LDMSegLib.cases.grid import from_grid, place
+from LDMSegLib.cases.intensity import background
 from LDMSegLib.cases.naming import find_case
+from LDMSegLib.metrics.bootstrap import bootstrap_interval
 from LDMSegLib.metrics.calibration import error_detection, expected_calibration_error, filtered_dice, surroundings
 from LDMSegLib.metrics.evaluation import case_rows
 from LDMSegLib.models.bundle import find_bundle, load_networks
@@ -28,6 +32,7 @@ from LDMSegLib.models.model import Model, sampling_mode
 from LDMSegLib.results.labels import label_map, nest, region_masks
 from LDMSegLib.results.measurements import to_csv
 from LDMSegLib.segment import Settings, prepare, segment
+from LDMSegLib.views import views
 from Testing.benchmarks.process import machine, table
 from Testing.benchmarks.real_data import case_folders, truth
 
@@ -59,9 +64,12 @@ def main() -> None:
         labels, _ = truth(folder)
         reference = region_masks(labels, spec.labels, spec.regions)
         ours = segment(case, model, Settings(arguments.seed))
-        probabilities, spread = _rival(rival, case, model)
-        theirs = region_masks(label_map(probabilities, spec.labels, spec.regions, 0.5), spec.labels, spec.regions)
-        for method, masks in (("LDMSeg", ours.masks()), ("SegResNet", theirs)):
+        probabilities, averaged, spread = _rival(rival, case, model)
+        methods = {"LDMSeg": ours.masks()} | {
+            name: region_masks(label_map(p, spec.labels, spec.regions, 0.5), spec.labels, spec.regions)
+            for name, p in (("SegResNet", probabilities), ("SegResNet, same views", averaged))
+        }
+        for method, masks in methods.items():
             scored = case_rows(folder.name, reference, masks, spec.region_names, case.grid.spacing, smallest_mm3=FILTER_MM3)
             rows += [{"method": method, **row} for row in scored]
         band = surroundings([reference[-1], ours.masks()[-1]], case.grid.spacing, BAND_MM) & case.foreground()
@@ -70,6 +78,7 @@ def main() -> None:
             ("LDMSeg, variance of the members", last[0], last[1]),
             ("LDMSeg, p (1 - p)", last[0], last[0] * (1 - last[0])),
             ("SegResNet, entropy", probabilities[-1], _entropy(probabilities[-1])),
+            ("SegResNet, same views, entropy", averaged[-1], _entropy(averaged[-1])),
             ("SegResNet, variance over mirrorings", probabilities[-1], spread[-1]),
         ):
             found = error_detection(p, u, reference[-1], band)
@@ -82,6 +91,7 @@ def main() -> None:
         f"Machine: {machine()}. Bundle {bundle.name}, {mode.sampler}, {mode.members} members × {mode.steps} steps, seed {arguments.seed}."
     )
     print(_accuracy(rows, spec.region_names))
+    print(_intervals(rows, spec.region_names))
     print(_cases(rows, spec.region_names))
     print(_uncertainty(doubts, spec.region_names[-1]))
     if arguments.csv:
@@ -89,15 +99,21 @@ def main() -> None:
 
 
 @torch.inference_mode()
-def _rival(network: torch.nn.Module, case: Case, model: Model) -> tuple[np.ndarray, np.ndarray]:
-    """Probabilities of the supervised head and their variance over the eight mirrorings, on the case's grid."""
+def _rival(network: torch.nn.Module, case: Case, model: Model) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Probabilities of the supervised head, their mean over the mode's views and their variance over the eight mirrorings, on
+    the case's grid."""
     spec = model.specification
     placed = place(case.foreground(), case.grid.affine, spec.grid)
-    mri = torch.from_numpy(prepare(case, spec, placed))[None].to(model.device.kind, model.device.dtype)
-    drawn = []
-    for axes in ([], [2], [3], [4], [2, 3], [2, 4], [3, 4], [2, 3, 4]):
-        drawn.append(torch.sigmoid(network.logits(mri.flip(axes)).float()).flip(axes)[0].cpu().numpy())
-    maps = nest(drawn[0], spec.regions), np.var(drawn, axis=0)
+    mri = prepare(case, spec, placed)
+
+    def answer(images: np.ndarray) -> torch.Tensor:
+        given = torch.from_numpy(np.ascontiguousarray(images))[None].to(model.device.kind, model.device.dtype)
+        return torch.sigmoid(network.logits(given).float())[0].cpu()
+
+    seen = views(model.mode.views, spec.latent.downsampling)
+    drawn = [view.undone(answer(view.seen(mri, background(spec.intensity)))).numpy() for view in seen]
+    mirrored = [np.flip(answer(np.flip(mri, axes)), axes) for axes in ((1,), (2,), (3,), (1, 2), (1, 3), (2, 3), (1, 2, 3))]
+    maps = nest(drawn[0], spec.regions), nest(np.mean(drawn, axis=0), spec.regions), np.var([drawn[0], *mirrored], axis=0)
     inside = case.foreground()
     return tuple(from_grid(m, placed, case.grid.affine, case.grid.shape) * inside for m in maps)
 
@@ -109,7 +125,7 @@ def _entropy(p: np.ndarray) -> np.ndarray:
 
 def _accuracy(rows: list[dict], regions: tuple[str, ...]) -> str:
     body = []
-    for method in ("LDMSeg", "SegResNet"):
+    for method in _methods(rows):
         for smallest in (0.0, FILTER_MM3):
             mine = [r for r in rows if r["method"] == method and r["filter_mm3"] == smallest]
             cells = [f"{np.mean([r[measure] for r in mine if r['region'] == region]):.3f}" for measure in SHOWN for region in regions]
@@ -128,12 +144,30 @@ def _cases(rows: list[dict], regions: tuple[str, ...]) -> str:
     body = []
     for case in dict.fromkeys(r["case"] for r in rows):
         cells = []
-        for method in ("LDMSeg", "SegResNet"):
+        for method in _methods(rows):
             for region in regions:
                 row = next(r for r in rows if (r["case"], r["method"], r["region"], r["filter_mm3"]) == (case, method, region, 0.0))
                 cells.append(f"{row['dice']:.3f}")
         body.append((case, *cells))
-    return table("Dice, case by case", ("case", *(f"{m} {r}" for m in ("LDMSeg", "SegResNet") for r in regions)), body)
+    return table("Dice, case by case", ("case", *(f"{m} {r}" for m in _methods(rows) for r in regions)), body)
+
+
+def _intervals(rows: list[dict], regions: tuple[str, ...]) -> str:
+    body = []
+    for method in _methods(rows):
+        cells = []
+        for measure in SHOWN[:2]:
+            for region in regions:
+                values = [r[measure] for r in rows if (r["method"], r["region"], r["filter_mm3"]) == (method, region, FILTER_MM3)]
+                found = bootstrap_interval(np.mean, np.array(values))
+                cells.append(f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f})")
+        body.append((method, *cells))
+    head = ("method", *(f"{measure} {region}" for measure in SHOWN[:2] for region in regions))
+    return table(f"The same with the filter of {FILTER_MM3:.0f} mm³, and 95 % intervals over the cases", head, body)
+
+
+def _methods(rows: list[dict]) -> list[str]:
+    return list(dict.fromkeys(row["method"] for row in rows))
 
 
 def _uncertainty(doubts: dict[str, list[tuple]], region: str) -> str:
