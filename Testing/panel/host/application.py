@@ -58,6 +58,22 @@ class ModuleManager:
             guarded(slot)(name)
 
 
+class Startup:
+    """The application's signals; `startup()` is called when a test plays the end of Slicer's start."""
+
+    def __init__(self) -> None:
+        self.slots: list[Callable[[], None]] = []
+
+    def connect(self, signature: str, slot: Callable[[], None]) -> None:
+        if signature != "startupCompleted()":
+            raise HostError(f"the application has no signal '{signature}' (as far as the host knows)")
+        self.slots.append(slot)
+
+    def completed(self) -> None:
+        for slot in self.slots:
+            guarded(slot)()
+
+
 class SegmentEditorWidget:
     """The Segment Editor as other modules reach it: `slicer.modules.segmenteditor.widgetRepresentation().self().editor`."""
 
@@ -81,6 +97,7 @@ def _must_be(node: Any, kind: str) -> None:
 
 class Application(Strict):
     def __init__(self, qt_application: QtWidgets.QApplication, logic: Any, temporary: str) -> None:
+        self.__dict__["_startup"] = Startup()
         self.dialogs = Dialogs()
         manager, environment = ModuleManager(), QtCore.QProcessEnvironment.systemEnvironment()
         super().__init__(
@@ -94,6 +111,8 @@ class Application(Strict):
             commandOptions=lambda: Strict("commandOptions", testingEnabled=False),
             startupEnvironment=lambda: environment,
             temporaryPath=temporary,
+            cachePath=temporary,
+            connect=self._startup.connect,
             slicerHome=os.path.dirname(os.path.dirname(sys.executable)),
             applicationName="Slicer",
             applicationVersion="5.12.0",
@@ -130,7 +149,18 @@ def add_desktop_functions(application: Application, paths: dict[str, str]) -> li
     def folder(*arguments: Any) -> str:
         return dialogs.ask(str(arguments[1]) if len(arguments) > 1 else "choose a folder")
 
+    def load_volume(path: str, properties: dict[str, Any] | None = None, returnNode: bool = False) -> Any:
+        storage = slicer.vtkMRMLVolumeArchetypeStorageNode()
+        storage.SetFileName(path)
+        node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", (properties or {}).get("name", os.path.basename(path)))
+        if not storage.ReadData(node):
+            slicer.mrmlScene.RemoveNode(node)
+            raise RuntimeError(f"Failed to load node from file: {path}")
+        node.CreateDefaultDisplayNodes()
+        return node
+
     util = slicer.util
+    util.loadVolume = load_volume
     util.selectModule = visited.append
     util.modulePath = lambda name: paths[name]
     util.mainWindow = lambda: None

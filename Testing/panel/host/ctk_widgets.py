@@ -36,11 +36,11 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton):
         self.contentsCollapsed.emit(not opened)
 
     def minimumSizeHint(self) -> QtCore.QSize:
-        inner = self.layout().minimumSize() if self.layout() and self.isChecked() else QtCore.QSize(0, self.TITLE)
+        inner = self.layout().totalMinimumSize() if self.layout() and self.isChecked() else QtCore.QSize(0, self.TITLE)
         return inner.expandedTo(QtCore.QSize(120, self.TITLE))
 
     def sizeHint(self) -> QtCore.QSize:
-        return self.layout().sizeHint() if self.layout() and self.isChecked() else QtCore.QSize(160, self.TITLE)
+        return self.layout().totalSizeHint() if self.layout() and self.isChecked() else QtCore.QSize(160, self.TITLE)
 
     def hitButton(self, position: QtCore.QPoint) -> bool:
         return position.y() < self.TITLE
@@ -84,6 +84,7 @@ class ctkCollapsibleGroupBox(QtWidgets.QGroupBox):
     collapsed = Property(bool, _collapsed, _set_collapsed)
 
     def _fold(self, opened: bool) -> None:
+        self.setFlat(not opened)
         self.setMaximumHeight(16777215 if opened else self.fontMetrics().height() + 8)
         self.updateGeometry()
 

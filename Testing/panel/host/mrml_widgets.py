@@ -50,6 +50,7 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         self._scene: slicer.vtkMRMLScene | None = None
         self._tags: list[int] = []
         self._types: list[str] = []
+        self._attributes: dict[str, str] = {}
         self._flags: dict[str, bool] = {"noneEnabled": False, "showChildNodeTypes": True}
         self._texts: dict[str, str] = {"noneDisplay": "None"}
         self._last: str | None = None
@@ -91,6 +92,8 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         for i in range(self._scene.GetNumberOfNodes()):
             node = self._scene.GetNthNode(i)
             exact = node.GetClassName() in self._types
+            if any(node.IsA(kind) and node.GetAttribute(name) is None for kind, name in self._attributes.items()):
+                continue
             if (exact or (self._flags["showChildNodeTypes"] and any(node.IsA(t) for t in self._types))) and not node.GetHideFromEditors():
                 found.append(node)
         return found
@@ -135,7 +138,10 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
     def nodeCount(self) -> int:
         return len(self.nodes())
 
-    def addAttribute(self, node_class: str, name: str, value: object = None) -> None: ...
+    def addAttribute(self, node_class: str, name: str, value: object = None) -> None:
+        """Offer nodes of that class only with that attribute."""
+        self._attributes[node_class] = name
+        self._fill()
 
     def _set_types(self, types: list[str]) -> None:
         self._types = list(types)

@@ -86,11 +86,11 @@ def parameterNodeWrapper(cls: type | None = None) -> Any:
     hints = typing.get_type_hints(cls, include_extras=True)
     parameters = {}
     for name, hint in hints.items():
-        default = getattr(cls, name, None)
+        start = getattr(cls, name, None)
         if typing.get_origin(hint) is Annotated:
             given = [a.value for a in typing.get_args(hint)[1:] if isinstance(a, Default)]
-            default = given[0] if given else default
-        parameters[name] = _Parameter(name, hint, default)
+            start = given[0] if given else start
+        parameters[name] = _Parameter(name, hint, start)
         setattr(cls, name, property(lambda self, n=name: self.getValue(n), lambda self, value, n=name: self.setValue(n, value)))
     for method in (_init, connectGui, disconnectGui, getValue, setValue, default, StartModify, EndModify, AddObserver, RemoveObserver):
         setattr(cls, "__init__" if method is _init else method.__name__, method)

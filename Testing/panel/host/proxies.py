@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import shiboken6
@@ -55,6 +56,7 @@ METHODS: dict[str, set[str]] = {
     "QSpinBox": {"setMinimum", "setMaximum", "setSingleStep"},
     "QDoubleSpinBox": {"setMinimum", "setMaximum", "setSingleStep", "setDecimals"},
     "QTableWidget": {
+        "selectedItems",
         *("setItem", "item", "setHorizontalHeaderLabels", "currentRow", "rowCount", "columnCount", "setRowCount", "setColumnCount"),
         *("setCurrentCell", "scrollToItem", "selectRow", "horizontalHeader", "verticalHeader", "setHorizontalHeaderItem"),
         *("resizeColumnsToContents", "resizeRowsToContents"),
@@ -95,21 +97,13 @@ class Proxy:
         if name == "name":
             name = "objectName"
         if isinstance(qt, QtCore.QObject):
-            meta = qt.metaObject()
-            index = meta.indexOfProperty(name)
-            if index >= 0:
-                return wrap(meta.property(index).read(qt))
-            if _signal_signatures(qt, name):
+            known = _declared(qt)
+            if name in known.properties:
+                return wrap(qt.metaObject().property(known.properties[name]).read(qt))
+            if name in known.signals:
                 return BoundSignal(self, name)
-            invokable = any(
-                bytes(meta.method(i).name()).decode() == name
-                for i in range(meta.methodCount())
-                if meta.method(i).methodType() != QtCore.QMetaMethod.MethodType.Signal
-            )
-            if invokable or _listed(type(qt), name):
+            if name in known.invokable or _listed(type(qt), name):
                 return _method(qt, name)
-            if name in qt.dynamicPropertyNames():
-                return wrap(qt.property(name))
         elif _listed(type(qt), name):
             return _method(qt, name)
         raise HostError(f"{type(self).__name__} has no attribute, slot or signal '{name}' in PythonQt (as far as the host knows)")
@@ -120,11 +114,10 @@ class Proxy:
             name = "objectName"
         if not isinstance(qt, QtCore.QObject):
             raise HostError(f"{type(self).__name__}.{name} cannot be set")
-        meta = qt.metaObject()
-        index = meta.indexOfProperty(name)
-        if index < 0:
+        properties = _declared(qt).properties
+        if name not in properties:
             raise HostError(f"{type(self).__name__} has no property '{name}' to set")
-        declared = meta.property(index)
+        declared = qt.metaObject().property(properties[name])
         if not declared.isWritable():
             raise HostError(f"{type(self).__name__}.{name} is read-only")
         if not declared.write(qt, unwrap(value)):
@@ -253,18 +246,40 @@ def _method(qt: Any, name: str) -> Callable[..., Any]:
     return call
 
 
+@dataclass(frozen=True)
+class _Declared:
+    """What a meta-object declares: property → its index, signal → {signature without blanks: arguments sent}, other methods."""
+
+    properties: dict[str, int]
+    signals: dict[str, dict[str, int]]
+    invokable: frozenset[str]
+
+
+_known: dict[type, _Declared] = {}
+
+
+def _declared(qt: QtCore.QObject) -> _Declared:
+    kind = type(qt)
+    if kind not in _known:
+        meta, signals, invokable = qt.metaObject(), {}, set()
+        for i in range(meta.methodCount()):
+            method = meta.method(i)
+            name = bytes(method.name()).decode()
+            if method.methodType() == QtCore.QMetaMethod.MethodType.Signal:
+                signals.setdefault(name, {})[_plain(bytes(method.methodSignature()).decode())] = method.parameterCount()
+            else:
+                invokable.add(name)
+        aliases = getattr(kind, "PYTHONQT_SIGNALS", {})
+        for name in {signature.split("(")[0] for signature in aliases}:
+            signals[name] = {_plain(s): count for s, count in aliases.items() if s.split("(")[0] == name}
+        properties = {meta.property(i).name(): i for i in range(meta.propertyCount())}
+        _known[kind] = _Declared(properties, signals, frozenset(invokable))
+    return _known[kind]
+
+
 def _signal_signatures(qt: QtCore.QObject, name: str) -> dict[str, int]:
     """Signature without blanks → how many arguments it sends."""
-    aliases = getattr(type(qt), "PYTHONQT_SIGNALS", {})
-    found = {_plain(s): count for s, count in aliases.items() if s.split("(")[0] == name}
-    if found:
-        return found
-    meta = qt.metaObject()
-    for i in range(meta.methodCount()):
-        method = meta.method(i)
-        if method.methodType() == QtCore.QMetaMethod.MethodType.Signal and bytes(method.name()).decode() == name:
-            found[_plain(bytes(method.methodSignature()).decode())] = method.parameterCount()
-    return found
+    return _declared(qt).signals.get(name, {})
 
 
 def _plain(signature: str) -> str:

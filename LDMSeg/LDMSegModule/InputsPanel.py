@@ -1,0 +1,124 @@
+"""Group 1 of the panel: which volume is which sequence, what each is, and what speaks against them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from slicer.i18n import tr as _
+
+from LDMSegLib.specification import Specification
+from LDMSegModule.Finding import Finding
+from LDMSegModule.FindingsText import findings_html
+
+
+class Checker(Protocol):
+    def check(self, nodes: Mapping[str, Any]) -> list[Finding]: ...
+
+
+class Guesser(Protocol):
+    def guess(self, nodes: Iterable[Any]) -> dict[str, Any]: ...
+
+
+@dataclass(frozen=True, eq=False)
+class InputRow:
+    """The widgets of one sequence: a label, a node selector, a line of facts."""
+
+    name: str
+    label: Any
+    selector: Any
+    facts: Any
+
+
+class InputsPanel:
+    """Fills and reads the selectors.
+
+    Args:
+        rows: one for each sequence the panel can take.
+        findings: label for problems and warnings.
+        describe: volume node → one line of facts.
+        volumes: all volume nodes of the scene, in the order in which they were loaded.
+        changed: told when inputs or findings have changed.
+    """
+
+    def __init__(
+        self,
+        rows: Iterable[InputRow],
+        findings: Any,
+        describe: Callable[[Any], str],
+        volumes: Callable[[], list[Any]],
+        changed: Callable[[], None],
+    ) -> None:
+        self._rows = {row.name: row for row in rows}
+        self._label, self._describe, self._volumes, self._changed = findings, describe, volumes, changed
+        self._guesser: Guesser | None = None
+        self._checker: Checker | None = None
+        self._specification: Specification | None = None
+        self.findings: list[Finding] = []
+
+    def use(self, specification: Specification | None, guesser: Guesser | None, checker: Checker | None) -> None:
+        """Take the sequences of another bundle; those it does not read disappear."""
+        self._specification, self._guesser, self._checker = specification, guesser, checker
+        sequences = {s.name: s for s in specification.sequences} if specification else {}
+        for name, row in self._rows.items():
+            shown = specification is None or name in sequences
+            for widget in (row.label, row.selector, row.facts):
+                widget.visible = shown
+            if name in sequences:
+                optional = "" if sequences[name].required else _(" (may be missing)")
+                row.label.toolTip = sequences[name].title + optional
+        self.refresh()
+
+    @property
+    def nodes(self) -> dict[str, Any]:
+        """Sequence name → the volume chosen for it, as far as there is one in the scene."""
+        names = self._specification.sequence_names if self._specification else tuple(self._rows)
+        chosen = {name: self._rows[name].selector.currentNode() for name in names if name in self._rows}
+        return {name: node for name, node in chosen.items() if node is not None and node.GetScene() is not None}
+
+    @property
+    def reference(self) -> Any:
+        """The volume of the bundle's reference sequence, else any that is chosen, else None."""
+        nodes = self.nodes
+        name = self._specification.reference if self._specification else ""
+        return nodes.get(name) or next(iter(nodes.values()), None)
+
+    def guess(self, replace: bool = False) -> None:
+        """Choose by names and attributes: only what is empty, or with `replace` all that is clear."""
+        if self._guesser is None:
+            return
+        taken = [] if replace else [node.GetID() for node in self.nodes.values()]
+        for name, node in self._guesser.guess(self._volumes()).items():
+            row = self._rows.get(name)
+            if row is None or node.GetID() in taken or not (replace or row.selector.currentNode() is None):
+                continue
+            row.selector.setCurrentNode(node)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Look at the chosen volumes again."""
+        nodes = self.nodes
+        for name, row in self._rows.items():
+            node = nodes.get(name)
+            row.facts.text = self._describe(node) if node is not None else ""
+            row.facts.visible = node is not None
+        self.findings = self._unreadable() + (self._checker.check(nodes) if self._checker is not None and nodes else [])
+        self._label.text = findings_html(self.findings)
+        self._label.visible = bool(self.findings)
+        self._changed()
+
+    @property
+    def problems(self) -> list[str]:
+        """Why these volumes cannot be segmented."""
+        if not self.nodes:
+            return [_("No volumes are chosen; load the patient's MRI and choose one for each sequence.")]
+        return [finding.text for finding in self.findings if finding.is_problem]
+
+    def _unreadable(self) -> list[Finding]:
+        names = self._specification.sequence_names if self._specification else ()
+        foreign = [name for name in names if name not in self._rows]
+        if not foreign:
+            return []
+        text = f"The model reads {', '.join(foreign)}, for which this panel has no selector; use the command line or another model."
+        return [Finding("problem", text)]

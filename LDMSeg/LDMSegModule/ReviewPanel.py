@@ -1,0 +1,142 @@
+"""Group 3 of the panel: one result, its volumes, its doubts, and the way to the Segment Editor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from slicer.i18n import tr as _
+
+from LDMSegModule.EditCount import EditCount
+from LDMSegModule.LiveThreshold import ThresholdUpdate
+from LDMSegModule.Notice import INFO, WARNING, Notice
+from LDMSegModule.OverlayPanel import OverlayPanel
+from LDMSegModule.RegionsView import RegionsView
+from LDMSegModule.Result import Result
+from LDMSegModule.ThresholdPanel import ThresholdPanel
+from LDMSegModule.UncertainRegions import UncertainRow
+from LDMSegModule.VolumesView import VolumesView
+
+
+@dataclass(frozen=True, eq=False)
+class ReviewWidgets:
+    content: Any
+    edit: Any
+    discard: Any
+
+
+class Editor(Protocol):
+    def open(self, segmentation: Any, source: Any) -> None:
+        """Go to the Segment Editor with these nodes."""
+
+
+@dataclass(frozen=True, eq=False)
+class ReviewParts:
+    """The parts of the group that have a class of their own."""
+
+    volumes: VolumesView
+    overlay: OverlayPanel
+    regions: Callable[[Callable[[UncertainRow], None]], RegionsView]
+    threshold: Callable[[Callable[[ThresholdUpdate], None]], ThresholdPanel]
+
+
+class ReviewPanel:
+    """Args:
+    widgets: of this group.
+    banner: says what kind of result this is (partial, synthetic input).
+    notice: says what happened in review.
+    parts: made with what they are to tell us.
+    editor: opens the Segment Editor.
+    background: result → the image it was made on.
+    changed: told when another result is shown.
+    guard: wraps slots.
+    """
+
+    def __init__(
+        self,
+        widgets: ReviewWidgets,
+        banner: Notice,
+        notice: Notice,
+        parts: ReviewParts,
+        editor: Editor,
+        background: Callable[[Result], Any],
+        changed: Callable[[], None],
+        guard: Callable[..., Any],
+    ) -> None:
+        self._w, self._banner, self._notice = widgets, banner, notice
+        self._editor, self._background, self._changed = editor, background, changed
+        self._volumes, self._overlay = parts.volumes, parts.overlay
+        self._regions, self._threshold = parts.regions(self._arrived), parts.threshold(self._updated)
+        self.result: Result | None = None
+        widgets.edit.connect("clicked(bool)", guard(self._edit))
+        widgets.discard.connect("clicked(bool)", guard(self._discard))
+        self.show(None)
+
+    @property
+    def regions(self) -> RegionsView:
+        return self._regions
+
+    @property
+    def overlay(self) -> OverlayPanel:
+        return self._overlay
+
+    def show(self, result: Result | None) -> None:
+        """Review this result; None = there is none."""
+        self.result = result
+        self._w.content.visible = result is not None
+        self._notice.clear()
+        self._w.discard.visible = False
+        self._volumes.show(result)
+        self._regions.show(result.uncertain_regions if result is not None else None)
+        self._threshold.show(result)
+        self._overlay.show(result)
+        self._banner.show(_kind(result), WARNING)
+        self._changed()
+
+    def returned(self) -> None:
+        """The user is back, perhaps from the Segment Editor: count what was edited."""
+        if self.result is None:
+            return
+        if not self.result.exists:
+            self.show(None)
+            return
+        edits = EditCount(self.result).count()
+        self._w.discard.visible = bool(edits.changed_voxels)
+        self.tell(edits.text if edits.changed_voxels or edits.new_segments else "")
+
+    def tell(self, sentence: str, kind: str = INFO) -> None:
+        self._notice.show(sentence, kind)
+
+    def _updated(self, update: ThresholdUpdate) -> None:
+        self._volumes.show(self.result)
+        self._w.discard.visible = not update.applied
+        self.tell(update.message, WARNING)
+
+    def _arrived(self, row: UncertainRow) -> None:
+        self._overlay.choose_region(row.region)
+
+    def _edit(self) -> None:
+        if self.result is None or not self.result.exists:
+            self.tell(_("This result is no longer in the scene; run the segmentation again."), WARNING)
+            return
+        self._editor.open(self.result.segmentation, self._background(self.result))
+
+    def _discard(self) -> None:
+        self._threshold.discard_edits()
+
+
+def _kind(result: Result | None) -> str:
+    if result is None:
+        return ""
+    said = []
+    if result.partial:
+        members = result.provenance.get("sampling", {})
+        said.append(
+            _("Partial: {done} of {wanted} members.").format(
+                done=members.get("members_finished", "?"), wanted=members.get("members_requested", "?")
+            )
+        )
+    if result.synthetic_input:
+        said.append(_("The images are synthetic, nobody's."))
+    return " ".join(said)
