@@ -102,11 +102,13 @@ class Configuration:
 def read_configuration(path: Path) -> Configuration:
     """Read a configuration file and the vocabulary it names beside itself.
 
+    A file that `extends` another beside it holds only what differs.
+
     Raises:
         InputError: the file or its vocabulary is missing or not JSON, an entry is missing, unknown or of the wrong type, or
             the entries contradict each other.
     """
-    data = _read(Path(path))
+    data = _extended(Path(path))
     try:
         words = _read(Path(path).parent / data["vocabulary"])
         configuration = Configuration(
@@ -137,6 +139,17 @@ def read_configuration(path: Path) -> Configuration:
         # The same strict reader as for bundles, whose advice is about bundles.
         what = str(error).removeprefix("the bundle metadata entry ").split(";")[0]
         raise InputError(f"the configuration {path} has a wrong entry: {what}; correct it (see Training/configs/small.json)") from None
+
+
+def _extended(path: Path) -> dict[str, Any]:
+    data = _read(path)
+    base = data.pop("extends", None)
+    return _merged(_read(path.parent / base), data) if base else data
+
+
+def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    both = {key: _merged(base[key], value) for key, value in changes.items() if isinstance(base.get(key), Mapping)}
+    return {**base, **changes, **both}
 
 
 def _problems(c: Configuration) -> Iterator[str]:

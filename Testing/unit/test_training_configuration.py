@@ -19,7 +19,7 @@ from Training.conditioning import ConditioningTask
 from Training.configuration import read_configuration
 from Training.engine import Options, train
 
-SHIPPED = {name: ROOT / "Training" / "configs" / f"{name}.json" for name in ("paper", "medium", "small")}
+SHIPPED = {name: ROOT / "Training" / "configs" / f"{name}.json" for name in ("paper", "medium", "small", "small_narrow")}
 
 
 @pytest.fixture(params=SHIPPED)
@@ -50,6 +50,13 @@ def test_a_shipped_configuration_has_what_its_phases_need(shipped):
     assert shipped.validation and not set(shipped.validation) & set(shipped.excluded)
     networks = skeletons({name: shipped.networks[name] for name in ("unet", "controlnet")})
     start_from_unet(networks["controlnet"], networks["unet"])  # raises where the two don't fit
+
+
+def test_a_configuration_that_extends_another_says_only_what_differs():
+    small, narrow = read_configuration(SHIPPED["small"]), read_configuration(SHIPPED["small_narrow"])
+    assert narrow.networks["conditioning"] == {**small.networks["conditioning"], "init_filters": 8}
+    assert narrow.phases["conditioning"].steps == 5500 and narrow.phases["conditioning"].crop == small.phases["conditioning"].crop
+    assert narrow.phases["autoencoder"] == small.phases["autoencoder"] and narrow.held_out == small.held_out
 
 
 def test_the_paper_configuration_is_the_published_recipe():
