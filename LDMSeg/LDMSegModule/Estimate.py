@@ -13,6 +13,7 @@ REFERENCE = Pace("cpu", 2, seconds_per_unit=2.38, seconds_around=6.3, measured_h
 """The embedded bundle on two server cores that multiply bfloat16 (see the model card's speed table: 30 members × 8 steps)."""
 
 GIB = 2**30
+_HELPFUL_CORES = 8  # more than these are not believed to help
 _AT_REST = 0.55  # GiB: Python with torch and MONAI loaded
 _PER_IMAGE_VOXEL = 60.0  # bytes: four sequences in, six maps and their copies out
 _DECODE_TENSORS, _STEP_TENSORS = 4.0, 20.0  # float32 tensors alive at once, at the first level's channels
@@ -61,7 +62,7 @@ class Estimate:
         work = units(bundle, mode or spec.default_mode, members, steps)
         pace = pace if pace is not None and device in ("auto", pace.device) else None
         used = pace or REFERENCE
-        seconds = None if work is None else used.seconds_around + work * used.seconds_per_unit * used.cores / min(cores, _scaling(used))
+        seconds = None if work is None else used.seconds_around + work * used.seconds_per_unit * _slower(used, cores)
         memory = _memory_gib(bundle, members, batch_size, image_voxels)
         total = total_memory_gib if total_memory_gib is not None else _installed_gib()
         warning = ""
@@ -89,9 +90,9 @@ def in_words(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h"
 
 
-def _scaling(pace: Pace) -> int:
-    """The cores up to which more of them are believed to help; a pace of a GPU or of this computer stays as it is."""
-    return pace.cores if pace.measured_here or pace.device != "cpu" else 8
+def _slower(pace: Pace, cores: int) -> float:
+    """How much slower than the pace this computer is for having other cores; one of its own, or of a GPU, holds as it is."""
+    return 1.0 if pace.measured_here or pace.device != "cpu" else pace.cores / min(cores, _HELPFUL_CORES)
 
 
 def _memory_gib(bundle: Bundle, members: int, batch_size: int, image_voxels: int) -> float:

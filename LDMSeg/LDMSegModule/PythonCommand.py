@@ -42,6 +42,7 @@ class PythonCommand:
             "PYTHONPATH": os.pathsep.join(paths),
             "PYTHONIOENCODING": "utf-8:replace",  # Windows would write the log in the console's old code page
             "PYTHONUNBUFFERED": "1",
+            "PYTHONSAFEPATH": "1",  # or a file of the folder that Slicer was started in would pass for a module
         }
         return cls(executable, {**environment, **added})
 

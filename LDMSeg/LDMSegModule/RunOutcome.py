@@ -122,8 +122,8 @@ def _signal_name(exit_code: int) -> str:
 
 
 def _missing_package(text: str) -> str:
-    found = re.search(r"No module named '?([A-Za-z0-9_]+)", text)
-    return found.group(1) if found else ""
+    found = re.search(r"No module named '?([A-Za-z0-9_]+)|needs the package '?([A-Za-z0-9_-]+)'?, which is not installed", text)
+    return found.group(1) or found.group(2) if found else ""
 
 
 def _with_capital(sentence: str) -> str:

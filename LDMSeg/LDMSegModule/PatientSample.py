@@ -1,0 +1,126 @@
+"""The synthetic patient in Slicer's Sample Data: nobody's brain, made on this computer and not downloaded."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from LDMSegModule.BackgroundRun import BackgroundRun
+from LDMSegModule.PythonCommand import PythonCommand
+from LDMSegModule.RunEvent import RunEvent
+from LDMSegModule.RunOutcome import RunOutcome
+
+CATEGORY = "LDMSeg"
+NAME = "LDMSegSyntheticPatient"
+SEQUENCES = ("t1n", "t1c", "t2w", "t2f")
+_RECORD = "files.json"
+_POLL_SECONDS = 0.05
+
+
+class SampleError(Exception):
+    """The patient could not be made; the message is one sentence."""
+
+
+class PatientSample:
+    """Makes the files by `ldmseg demo-patient` the first time, and loads them.
+
+    The same seed gives the same patient, but not the same bytes on every system, so there is no checksum to publish; the
+    files' own SHA-256 are kept beside them, and files that no longer fit are made again.
+    """
+
+    def __init__(
+        self,
+        python: PythonCommand,
+        folder: Path,
+        load: Callable[[Path, str], Any],
+        wait: Callable[[], None],
+        complain: Callable[[str], None],
+    ) -> None:
+        """
+        Args:
+            python: runs the command line.
+            folder: where the files are kept; Slicer's cache.
+            load: reads a NIfTI file into the scene under a name and returns the node (`slicer.util.loadVolume`).
+            wait: called every moment while the files are made, so that Slicer stays alive (`slicer.app.processEvents`).
+            complain: shows a sentence to the user (`slicer.util.errorDisplay`).
+        """
+        self._python, self._folder, self._load = python, Path(folder), load
+        self._wait, self._complain = wait, complain
+
+    def register(self, sample_data: Any, thumbnail: Path | None = None) -> None:
+        """Put it into the Sample Data module: `sample_data` is its `SampleDataLogic`."""
+        sample_data.registerCustomSampleDataSource(
+            category=CATEGORY,
+            sampleName=NAME,
+            fileNames=[f"{name}.nii.gz" for name in SEQUENCES],
+            nodeNames=[node_name(name) for name in SEQUENCES],
+            thumbnailFileName=str(thumbnail) if thumbnail else None,
+            customDownloader=self.download,
+            loadFiles=[True] * len(SEQUENCES),
+            loadFileTypes=["VolumeFile"] * len(SEQUENCES),
+        )
+
+    def download(self, source: Any = None) -> list[Any]:
+        """What Sample Data calls: the four volume nodes, none where it failed (the user has then been told why)."""
+        try:
+            files = self.files()
+        except SampleError as error:
+            self._complain(str(error))
+            return []
+        return [self._load(files[name], node_name(name)) for name in SEQUENCES]
+
+    def files(self) -> dict[str, Path]:
+        """The four files by sequence; made where they are not there or not whole.
+
+        Raises:
+            SampleError: they could not be made.
+        """
+        kept = self._kept()
+        if kept:
+            return kept
+        listener = _Silent()
+        command = self._python.ldmseg("demo-patient", "-o", str(self._folder))
+        run = BackgroundRun(command, self._python.environment, listener)
+        run.start()
+        while run.outcome is None:
+            run.poll()
+            self._wait()
+            time.sleep(_POLL_SECONDS)
+        if not run.outcome.has_result:
+            raise SampleError(f"The synthetic patient could not be made. {run.outcome.sentence}")
+        made = {name: Path(path) for name, path in run.outcome.result.get("files", {}).items()}
+        if not set(SEQUENCES) <= made.keys():
+            raise SampleError(f"The synthetic patient lacks a sequence; delete {self._folder} and try again.")
+        self._record(made)
+        return {name: made[name] for name in SEQUENCES}
+
+    def _kept(self) -> dict[str, Path] | None:
+        try:
+            record = json.loads((self._folder / _RECORD).read_text(encoding="utf-8"))
+            files = {name: self._folder / record[name]["file"] for name in SEQUENCES}
+            whole = all(_sha256(files[name]) == record[name]["sha256"] for name in SEQUENCES)
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return files if whole else None
+
+    def _record(self, files: dict[str, Path]) -> None:
+        record = {name: {"file": path.name, "sha256": _sha256(path)} for name, path in files.items() if path.parent == self._folder}
+        (self._folder / _RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
+def node_name(sequence: str) -> str:
+    """A name that says what it is, and by which the sequence is guessed."""
+    return f"synthetic_patient_{sequence}"
+
+
+class _Silent:
+    def on_event(self, event: RunEvent) -> None: ...
+    def on_end(self, outcome: RunOutcome) -> None: ...
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

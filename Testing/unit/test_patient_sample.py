@@ -1,0 +1,75 @@
+"""The synthetic patient in Sample Data: made once by the real command line, kept, and made again when spoilt."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+from commandline import environment
+from LDMSegModule.PatientSample import SEQUENCES, PatientSample
+from LDMSegModule.PythonCommand import PythonCommand
+
+
+class SampleData:
+    """Slicer's SampleDataLogic, as far as it is called."""
+
+    def __init__(self) -> None:
+        self.registered: dict = {}
+
+    def registerCustomSampleDataSource(self, **values) -> None:
+        self.registered = values
+
+
+def sample(folder, python=None) -> tuple[PatientSample, list, list]:
+    loaded, complaints = [], []
+    python = python or PythonCommand.of(sys.executable, environment())
+    made = PatientSample(python, folder, lambda path, name: loaded.append((path, name)) or name, lambda: None, complaints.append)
+    return made, loaded, complaints
+
+
+def stand_in(tmp_path) -> PythonCommand:
+    """A command that writes four small files at once where `ldmseg demo-patient` works for seconds."""
+    script = tmp_path / "LDMSegLib"
+    script.mkdir()
+    (script / "__main__.py").write_text(
+        "import json, pathlib, sys\n"
+        "folder = pathlib.Path(sys.argv[3]); folder.mkdir(parents=True, exist_ok=True)\n"
+        "files = {n: str(folder / f'p_{n}.nii.gz') for n in ('t1n', 't1c', 't2w', 't2f', 'seg')}\n"
+        "for n, f in files.items(): pathlib.Path(f).write_text(n)\n"
+        "(folder / 'runs').open('a').write('x')\n"
+        "print(json.dumps({'event': 'result', 'folder': str(folder), 'files': files}))\n"
+    )
+    return PythonCommand(sys.executable, {**environment(), "PYTHONPATH": str(tmp_path), "PYTHONSAFEPATH": "1"})
+
+
+def test_it_is_registered_with_a_downloader_of_its_own(tmp_path):
+    logic = SampleData()
+    patient, _, _ = sample(tmp_path)
+    patient.register(logic, tmp_path / "icon.png")
+    assert logic.registered["customDownloader"] == patient.download and logic.registered["category"] == "LDMSeg"
+    assert len(logic.registered["fileNames"]) == len(logic.registered["nodeNames"]) == len(logic.registered["loadFiles"]) == 4
+
+
+def test_the_real_command_makes_four_volumes_that_say_they_are_synthetic(tmp_path):
+    pytest.importorskip("nilearn", reason="the synthetic patient needs nilearn's brain template")
+    patient, loaded, complaints = sample(tmp_path / "Müller's cache")
+    assert patient.download() == [f"synthetic_patient_{name}" for name in SEQUENCES] and complaints == []
+    assert all(path.is_file() and path.stat().st_size > 100_000 for path, _ in loaded)
+
+
+def test_it_is_made_once_and_made_again_when_a_file_is_spoilt(tmp_path):
+    patient, loaded, _ = sample(tmp_path / "cache", stand_in(tmp_path))
+    patient.download()
+    patient.download()
+    assert (tmp_path / "cache" / "runs").read_text() == "x" and len(loaded) == 8
+    (tmp_path / "cache" / "p_t2f.nii.gz").write_text("spoilt")
+    patient.download()
+    assert (tmp_path / "cache" / "runs").read_text() == "xx"
+    assert (tmp_path / "cache" / "p_t2f.nii.gz").read_text() == "t2f"
+
+
+def test_a_failure_is_one_sentence_and_no_volumes(tmp_path):
+    (tmp_path / "file").touch()
+    patient, loaded, complaints = sample(tmp_path / "file" / "cache", PythonCommand("no such python", dict(environment())))
+    assert patient.download() == [] and loaded == []
+    assert len(complaints) == 1 and "could not be made" in complaints[0]
