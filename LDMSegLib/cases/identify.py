@@ -1,0 +1,324 @@
+"""Which image is which sequence, when names alone don't tell: names, then DICOM attributes, then the images themselves.
+
+A choice carries its reason and how far it can be trusted. Where the evidence leaves two possibilities there is no choice but a
+question: swapping the T1 images before and after contrast agent makes a plausible and wrong result, so nothing is guessed
+silently.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from LDMSegLib.cases import contrast, contrast_table
+from LDMSegLib.cases.dicom import Series, read_series
+from LDMSegLib.cases.dicom_slices import Acquisition
+from LDMSegLib.cases.evidence import OTHER, contrast_in_words, from_timing, from_words
+from LDMSegLib.cases.naming import stem
+from LDMSegLib.cases.read import read_volume
+from LDMSegLib.cases.volume import Volume
+from LDMSegLib.errors import InputError
+from LDMSegLib.specification import Sequence
+
+CERTAIN, LIKELY, GUESS = "certain", "likely", "guess"
+
+# Chosen on 27 real cases, leave one out: see Testing/benchmarks/identification.py for what they let through.
+LEAST_PROBABILITY = 0.9
+LEAST_REACH = 0.2
+# Two acquisitions nearer in time than this may be one, reconstructed twice; and how much finer the finest image must be.
+FEWEST_MINUTES = 1.0
+LEAST_FINER = 0.05
+
+_FAMILY = {"t1n": "t1", "t1c": "t1"}
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """One image that may be a sequence. `name` is for a person, `words` are what names and descriptions say.
+
+    `read` gives the image, and is called only where nothing else tells. `source` is the file or the `Series` it came from.
+    """
+
+    name: str
+    words: tuple[str, ...]
+    read: Callable[[], Volume]
+    acquisition: Acquisition = Acquisition()
+    source: Any = None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One sequence's image, why, and how far to trust it: CERTAIN, LIKELY or GUESS."""
+
+    sequence: str
+    candidate: Candidate
+    certainty: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Identification:
+    """What was found: a choice for every sequence that is clear, a question for every one that isn't.
+
+    `questions` are sentences that end in what the user can do. `left_out` are (candidate's name, why it is none of them).
+    """
+
+    choices: Mapping[str, Choice]
+    questions: tuple[str, ...] = ()
+    left_out: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def guesses(self) -> tuple[str, ...]:
+        """One sentence for each choice that is not certain, to be shown to the user."""
+        return tuple(
+            f"{c.candidate.name} is taken for {c.sequence} ({c.certainty}): {c.reason}; check it"
+            for c in self.choices.values()
+            if c.certainty != CERTAIN
+        )
+
+    def settled(self) -> dict[str, Candidate]:
+        """Sequence name → candidate.
+
+        Raises:
+            InputError: something is still to be asked.
+        """
+        if self.questions:
+            raise InputError(self.questions[0])
+        return {name: choice.candidate for name, choice in self.choices.items()}
+
+
+def candidates_of_files(files: Iterable[str | Path]) -> list[Candidate]:
+    """NIfTI files as candidates: their names are all that is known before they are read."""
+    paths = [Path(file) for file in files]
+    return [Candidate(path.name, (stem(path),), lambda path=path: read_volume(path), source=path) for path in paths]
+
+
+def candidates_of_series(series: Iterable[Series]) -> list[Candidate]:
+    """The DICOM series that are volumes; what has a problem is left to the caller to tell."""
+    return [
+        Candidate(one.name, one.acquisition.words or (one.description,), lambda one=one: read_series(one), one.acquisition, one)
+        for one in series
+        if not one.problem
+    ]
+
+
+def identify(candidates: Iterable[Candidate], sequences: tuple[Sequence, ...]) -> Identification:
+    """Decide which candidate is which sequence.
+
+    Args:
+        candidates: any number, in any order; candidates that are none of the sequences are left out.
+        sequences: of the bundle's specification.
+
+    Returns:
+        Choices and questions (see `Identification`). A sequence that is not required and has no candidate is just absent.
+
+    Raises:
+        InputError: images had to be looked at and one cannot be read.
+    """
+    return _Search(tuple(candidates), sequences).result()
+
+
+class _Search:
+    """One identification under way: findings move from `undecided` to `found` or `left_out`, or become questions."""
+
+    def __init__(self, candidates: tuple[Candidate, ...], sequences: tuple[Sequence, ...]) -> None:
+        self.sequences = sequences
+        self.names = tuple(s.name for s in sequences)
+        self.found: dict[str, list[Choice]] = {name: [] for name in self.names}
+        self.left_out: list[tuple[str, str]] = []
+        self.questions: dict[str, str] = {}
+        self.t1: list[Candidate] = []
+        self.undecided: list[Candidate] = []
+        for candidate in candidates:
+            self._sort(candidate)
+
+    def result(self) -> Identification:
+        self._settle_t1()
+        self._look_at_images()
+        choices = {}
+        for name, fits in self.found.items():
+            best = self._finest(name, fits)
+            if best is not None and name not in self.questions:
+                choices[name] = best
+        for sequence in self.sequences:
+            name = sequence.name
+            if sequence.required and name not in choices and name not in self.questions:
+                self.questions[name] = (
+                    f"nothing among {_listed([*self.undecided, *self.t1]) or 'the images'} was recognised as {sequence.title} ({name}); "
+                    f"name it with --{name}"
+                )
+        return Identification(choices, tuple(dict.fromkeys(self.questions.values())), tuple(self.left_out))
+
+    def _sort(self, candidate: Candidate) -> None:
+        """Names, descriptions and timing."""
+        told, text = from_words(candidate.words, self.sequences)
+        timed, reason = from_timing(candidate.acquisition)
+        for other, why in ((told, f'"{text}" names another kind of image'), (timed, reason)):
+            if other == OTHER:
+                self.left_out.append((candidate.name, why))
+                return
+        family = _FAMILY.get(told, told)
+        if told and timed and family != timed:
+            self.left_out.append((candidate.name, f'"{text}" says {told}, but {reason}'))
+            title = next(s.title for s in self.sequences if s.name == told)
+            self.questions.setdefault(
+                told, f'{candidate.name} is called {title} ("{text}"), but {reason}, so it cannot be told; name the image with --{told}'
+            )
+            return
+        if (family or timed) == "t1" and {"t1n", "t1c"} <= set(self.names):
+            self._sort_t1(candidate, text, reason)
+        elif told:
+            self._add(told, candidate, CERTAIN, f'"{text}" says so' + (f" and {reason}" if reason else ""))
+        elif timed in self.names:
+            self._add(timed, candidate, LIKELY, reason)
+        else:
+            self.undecided.append(candidate)
+
+    def _sort_t1(self, candidate: Candidate, text: str, reason: str) -> None:
+        """A T1 image: before or after contrast agent?"""
+        worded, tagged = contrast_in_words(candidate.words), candidate.acquisition.contrast
+        if worded is None and from_words(candidate.words, self.sequences)[0] == "t1c":
+            worded = True
+        if worded is not None and tagged is not None and worded != tagged:
+            self.t1.append(candidate)  # its words and its header contradict each other: neither counts
+        elif worded or tagged:
+            self._add("t1c", candidate, CERTAIN, f'"{text}" says so' if worded else f"its header names {candidate.acquisition.agent}")
+        elif worded is False or tagged is False:
+            self._add("t1n", candidate, CERTAIN, f'"{text}" says so' if worded is False else "its header says without contrast agent")
+        else:
+            self.t1.append(candidate)
+
+    def _settle_t1(self) -> None:
+        """T1 images that don't say whether before or after contrast agent: from the others, the clock, then the images."""
+        after, open_, self.t1 = [c.candidate for c in self.found.get("t1c", [])], self.t1, []
+        if after:
+            for one in open_:
+                later = [_minutes(other, one) for other in after if _minutes(other, one) is not None]
+                if later and min(later) >= 0:
+                    self._add("t1c", one, LIKELY, "it is a T1 image acquired after one with contrast agent")
+                elif _contradictory(one):
+                    self.left_out.append((one.name, "its description and its header contradict each other about contrast agent"))
+                else:
+                    self._add("t1n", one, LIKELY, "it is a T1 image that names no contrast agent, and another one does")
+            return
+        if len(open_) == 2 and not self.found["t1n"]:
+            self._settle_pair(*open_)
+        elif len(open_) == 1 and len(self.found["t1n"]) == 1:
+            self._settle_pair(self.found["t1n"][0].candidate, open_[0], first_known=True)
+        elif open_:
+            self._ask_t1(open_, "nothing says which were acquired before and which after contrast agent")
+
+    def _settle_pair(self, first: Candidate, second: Candidate, first_known: bool = False) -> None:
+        minutes = _minutes(first, second)
+        timed = 0 if minutes is None or abs(minutes) < FEWEST_MINUTES else (1 if minutes > 0 else -1)
+        features = [_features(one) for one in (first, second)]
+        seen = 0 if any(f is None for f in features) else _split_t1(*features)
+        if (timed and seen and timed != seen) or not (timed or seen) or (first_known and (timed or seen) < 0):
+            why = "the clock and the images contradict each other" if timed and seen else "neither clock nor brightness tells"
+            self.found["t1n"] = []
+            self._ask_t1([first, second], f"{why} which was acquired after contrast agent")
+            return
+        native, after = (first, second) if (timed or seen) > 0 else (second, first)
+        reasons = [f"acquired {abs(minutes):.0f} min {{}}"] if timed else []
+        reasons += ["its brightest voxels reach {} than the other's"] if seen else []
+        certainty = LIKELY if timed and seen else GUESS
+        later, earlier = (("later", "further"), ("earlier", "less far"))
+        words = {True: later, False: earlier}
+        for one, name, is_after in ((native, "t1n", False), (after, "t1c", True)):
+            if first_known and one is first:
+                continue
+            said = [r.format(words[is_after][0] if "min" in r else words[is_after][1]) for r in reasons]
+            self._add(name, one, certainty, "of the two T1 images " + " and ".join(said))
+
+    def _ask_t1(self, images: list[Candidate], why: str) -> None:
+        sentence = (
+            f"{_listed(images)} {'is a T1 image' if len(images) == 1 else 'are T1 images'}, but {why}; name them with --t1n and --t1c"
+        )
+        self.questions["t1n"] = self.questions["t1c"] = sentence
+
+    def _look_at_images(self) -> None:
+        """The last resort, for images of which nothing is known at all."""
+        known = set(contrast_table.MEANS)
+        wanted = [n for n in self.names if n in known and not self.found[n] and n not in self.questions]
+        if not wanted or not self.undecided:
+            return
+        images, self.undecided = self.undecided, []
+        features = [_features(one) for one in images]
+        ask = f"{_listed(images)} {'is' if len(images) == 1 else 'are'} not named or described as any sequence, and "
+        options = " ".join(f"--{name} FILE" for name in wanted)
+        if any(f is None for f in features):
+            return self._ask(wanted, f"{ask}images with the skull on don't tell either; name them: {options}")
+        if len(images) != len(wanted):
+            return self._ask(
+                wanted,
+                f"{ask}{len(images)} image(s) for {len(wanted)} sequences ({', '.join(wanted)}) cannot be told apart; name them: {options}",
+            )
+        way, probability = contrast.assign(features, wanted)
+        chosen = dict(zip(wanted, way, strict=True))
+        pair = {"t1n", "t1c"} <= set(wanted)
+        if probability < LEAST_PROBABILITY or (pair and _split_t1(features[chosen["t1n"]], features[chosen["t1c"]]) <= 0):
+            return self._ask(wanted, f"{ask}their grey values don't tell which is which; name them: {options}")
+        for name, index in chosen.items():
+            self._add(name, images[index], GUESS, f"its grey values look like it (probability {probability:.0%} for all together)")
+
+    def _ask(self, wanted: list[str], sentence: str) -> None:
+        for name in wanted:
+            self.questions[name] = sentence
+
+    def _add(self, name: str, candidate: Candidate, certainty: str, reason: str) -> None:
+        self.found[name].append(Choice(name, candidate, certainty, reason))
+
+    def _finest(self, name: str, fits: list[Choice]) -> Choice | None:
+        """Of several images of one sequence the one with the thinnest slices; a question where that doesn't decide."""
+        if len(fits) < 2:
+            return fits[0] if fits else None
+        original = [c for c in fits if "DERIVED" not in c.candidate.acquisition.image_type] or fits
+        order = (CERTAIN, LIKELY, GUESS)
+        best = min(order.index(c.certainty) for c in original)
+        sized = sorted((_coarsest_mm(c.candidate), i, c) for i, c in enumerate(original) if order.index(c.certainty) == best)
+        if len(sized) > 1 and sized[1][0] - sized[0][0] < LEAST_FINER * sized[0][0]:
+            self.questions[name] = (
+                f"{_listed([c for _, _, c in sized], 'candidate')} could all be {name} and are equally fine, expected one; "
+                f"name it with --{name} or leave the others out"
+            )
+            return None
+        chosen = sized[0][2]
+        self.left_out += [(c.candidate.name, f"{chosen.candidate.name} is a finer {name}") for c in fits if c is not chosen]
+        return Choice(name, chosen.candidate, chosen.certainty, f"{chosen.reason}, and of {len(fits)} such images it is the finest")
+
+
+def _split_t1(first: np.ndarray, second: np.ndarray) -> int:
+    """1 where the second image is the one after contrast agent, -1 where the first is, 0 where that is not clear."""
+    further = contrast.reach_difference(first, second)
+    return 0 if abs(further) < LEAST_REACH else (1 if further > 0 else -1)
+
+
+def _features(candidate: Candidate) -> np.ndarray | None:
+    return contrast.measure(candidate.read())
+
+
+def _minutes(first: Candidate, second: Candidate) -> float | None:
+    """Minutes from one acquisition to the other within one study; None where that is not known."""
+    a, b = first.acquisition.clock, second.acquisition.clock
+    same = getattr(first.source, "study", None) == getattr(second.source, "study", None)
+    return (b - a) / 60.0 if same and a is not None and b is not None else None
+
+
+def _contradictory(candidate: Candidate) -> bool:
+    worded, tagged = contrast_in_words(candidate.words), candidate.acquisition.contrast
+    return worded is not None and tagged is not None and worded != tagged
+
+
+def _coarsest_mm(candidate: Candidate) -> float:
+    grid = getattr(candidate.source, "grid", None)
+    affine = candidate.read().affine if grid is None else grid.affine
+    return float(np.linalg.norm(affine[:3, :3], axis=0).max())
+
+
+def _listed(items: list, attribute: str = "") -> str:
+    names = [(getattr(item, attribute) if attribute else item).name for item in items]
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}" if names else ""
