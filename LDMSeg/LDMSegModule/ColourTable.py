@@ -13,6 +13,7 @@ _COLOURS = 256
 @dataclass(frozen=True)
 class ColourTable:
     """A ramp through `stops` (red, green, blue, 0 to 255), lightness rising all the way so that it reads in grey too.
+    The hues are blue and magenta because segments are red, green and yellow.
 
     The lowest `fade` of the ramp comes in from transparent, so that an overlay has no hard rim.
     """
@@ -47,13 +48,13 @@ class ColourTable:
 
 PROBABILITY = ColourTable(
     "LDMSeg probability",
-    "Probability from 0 (dark blue, transparent) to 1 (pale yellow). Research use only.",
-    ((20, 30, 90), (25, 90, 150), (20, 150, 150), (90, 200, 110), (200, 225, 70), (255, 245, 160)),
+    "Probability from 0 (dark blue, transparent) to 1 (light blue). Research use only.",
+    ((10, 15, 80), (20, 40, 150), (25, 80, 205), (35, 125, 235), (65, 170, 250), (130, 210, 255)),
     fade=0.25,
 )
 VARIANCE = ColourTable(
     "LDMSeg variance",
     "Variance over the members from low (dark violet, transparent) to high (pale rose). Research use only.",
-    ((45, 15, 80), (110, 25, 130), (180, 40, 130), (235, 85, 95), (255, 150, 90), (255, 225, 180)),
+    ((40, 10, 75), (100, 15, 135), (175, 25, 160), (235, 60, 170), (255, 135, 200), (255, 225, 240)),
     fade=0.25,
 )

@@ -14,6 +14,8 @@ from LDMSegModule.SegmentLabels import CLOSED_SURFACE, SegmentLabels
 from LDMSegModule.VolumeGeometry import VolumeGeometry
 from LDMSegModule.VolumesTable import VolumesTable
 
+SURFACES_ATTRIBUTE = "LDMSeg.Surfaces"
+
 LOWEST = 0.02
 """Only voxels at least this probable are looked at; a threshold below it looks at all of them, and takes longer."""
 
@@ -96,4 +98,4 @@ class LiveThreshold:
 
     @property
     def _surfaces_wanted(self) -> bool:
-        return self._result.segmentation.GetAttribute("LDMSeg.Surfaces") == "yes"
+        return self._result.segmentation.GetAttribute(SURFACES_ATTRIBUTE) == "yes"

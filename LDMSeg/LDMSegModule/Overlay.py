@@ -33,6 +33,10 @@ class Overlay:
             raise ValueError(f"the overlay '{kind}' is unknown, expected one of {', '.join(KINDS)}")
         self.kind, self.region = kind, region or self.region
         shown = self.node
+        # A fill over a map would change the colours that its legend explains: only outlines then.
+        segments = self._result.segmentation.GetDisplayNode()
+        if segments is not None:
+            segments.SetVisibility2DFill(shown is None)
         for node in (*self._result.probabilities.values(), *self._result.variances.values()):
             legend = slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(node)
             if legend is not None:

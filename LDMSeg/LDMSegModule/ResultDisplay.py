@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import slicer
 
+from LDMSegLib.specification import Label, Region
 from LDMSegModule.ColourTable import PROBABILITY, VARIANCE, ColourTable
 
 LOWEST_PROBABILITY = 0.05
 """Below it a probability is not shown: most of a brain has 0.001 of something."""
 
 _BRIGHTEST_PERCENTILE = 99.5
-_SAMPLE_STEP = 3
+_SAMPLE = 500_000
 
 
 class ResultDisplay:
@@ -24,24 +26,30 @@ class ResultDisplay:
 
     def probability(self, node: Any, region: str) -> None:
         """Show all of 0 to 1, hide what is next to nothing."""
-        self._map(node, PROBABILITY, 0.0, 1.0, LOWEST_PROBABILITY, f"Probability {region}", "%.1f")
+        self._map(node, PROBABILITY, 0.0, 1.0, LOWEST_PROBABILITY, f"Probability {region}", "%.2f")
 
     def variance(self, node: Any, region: str) -> None:
         """Window from 0 to the 99.5th percentile of what is above 0: a single hot voxel must not darken the rest."""
         array = slicer.util.arrayFromVolume(node)
-        sample = array[::_SAMPLE_STEP, ::_SAMPLE_STEP, ::_SAMPLE_STEP]
+        step = max(1, round((array.size / _SAMPLE) ** (1 / 3)))
+        sample = array[::step, ::step, ::step]
         doubted = sample[sample > 1e-4]
         high = float(np.percentile(doubted, _BRIGHTEST_PERCENTILE)) if doubted.size else 1e-3
         self._map(node, VARIANCE, 0.0, high, 0.05 * high, f"Variance {region}", "%.3f")
 
-    def segmentation(self, node: Any) -> None:
-        """Clear outlines over a light fill, so that the image below can be judged."""
+    def segmentation(self, node: Any, labels: Sequence[Label] = (), regions: Sequence[Region] = ()) -> None:
+        """Clear outlines over a light fill, so that the image below can be judged; in 3D, outer labels let the inner ones through."""
         node.CreateDefaultDisplayNodes()
         display = node.GetDisplayNode()
         display.SetVisibility2DFill(True)
         display.SetVisibility2DOutline(True)
         display.SetOpacity2DFill(0.25)
         display.SetOpacity2DOutline(1.0)
+        depth = {label.name: sum(label.name in region.labels for region in regions) for label in labels}
+        deepest = max(depth.values(), default=1)
+        for name, regions_around in depth.items():
+            # A label that lies in every region is the innermost one.
+            display.SetSegmentOpacity3D(name, 0.2 + 0.8 * ((max(regions_around, 1) - 1) / max(deepest - 1, 1)) ** 2)
 
     def _map(self, node: Any, colours: ColourTable, low: float, high: float, threshold: float, title: str, labels: str) -> None:
         node.CreateDefaultDisplayNodes()
@@ -58,6 +66,6 @@ class ResultDisplay:
         legend.SetLabelFormat(labels)
         legend.SetNumberOfLabels(5)
         legend.SetMaxNumberOfColors(256)
-        legend.SetSize(0.12, 0.5)
+        legend.SetSize(0.08, 0.4)
         legend.SetPosition(0.97, 0.5)
         legend.SetVisibility(False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -68,6 +69,8 @@ class ResultFolder:
                 raise InputError(
                     f"{path / name}.nii.gz lies on another grid than labels.nii.gz, expected one grid; run the segmentation again"
                 )
+        for table in ("volumes.csv", "uncertain_regions.csv"):
+            _check(path / table, provenance)
         volumes = _rows(path / "volumes.csv")
         titles = {region.name: region.title for region in regions}
         return cls(
@@ -96,7 +99,7 @@ def read_provenance(path: Path) -> dict[str, Any]:
         record = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(
-            f"{file} cannot be read ({error.strerror}), expected a folder that 'ldmseg segment' or 'ldmseg synthesize' wrote; choose another"
+            f"{file} cannot be read ({error.strerror}), expected a folder that LDMSeg wrote; choose another, or run it again"
         ) from None
     except ValueError as error:
         raise InputError(f"{file} is not readable JSON ({error}), expected the record of a run; run it again") from None
@@ -125,6 +128,17 @@ def _meaning(path: Path, provenance: dict[str, Any], specification: Specificatio
         return meaning(provenance, specification)
     except (TypeError, ValueError) as error:
         raise InputError(f"{path / 'provenance.json'} is damaged ({error}), expected the record of a run; run it again") from None
+
+
+def _check(file: Path, provenance: Mapping[str, Any]) -> None:
+    """A table cut off half-way reads as a shorter table, so its hash is compared. (The maps' own compression notices.)"""
+    expected = provenance.get("files", {}).get(file.name)
+    try:
+        found = hashlib.sha256(file.read_bytes()).hexdigest()
+    except OSError as error:
+        raise InputError(f"{file} cannot be read ({error.strerror}), expected a table of the run; run the segmentation again") from None
+    if expected is not None and found != expected:
+        raise InputError(f"{file} is not as the run wrote it, expected the SHA-256 in provenance.json; run the segmentation again")
 
 
 def _rows(file: Path) -> tuple[Mapping[str, str], ...]:

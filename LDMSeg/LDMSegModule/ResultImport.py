@@ -100,7 +100,7 @@ class ResultImport:
         segmentation = add("vtkMRMLSegmentationNode", f"{name} segmentation")
         segmentation.SetAndObserveTransformNodeID(original.GetTransformNodeID())
         SegmentLabels(segmentation, original, files.labels).create(files.labels_map, self._terminology)
-        self._display.segmentation(segmentation)
+        self._display.segmentation(segmentation, files.labels, files.regions)
         if reference is not None and original.GetAttribute(REFERENCE_ATTRIBUTE):
             segmentation.SetReferenceImageGeometryParameterFromVolumeNode(reference)
 

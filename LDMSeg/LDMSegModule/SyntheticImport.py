@@ -52,7 +52,7 @@ class SyntheticImport:
         """
         folder = Path(folder)
         provenance = read_provenance(folder)
-        labels, _ = meaning(provenance, self._specification)
+        labels, regions = meaning(provenance, self._specification)
         masks = [(Path(row["mask"]).name, NiftiFile.read(folder / Path(row["mask"]).name)) for row in provenance.get("masks", [])]
         if not masks:
             raise InputError(f"{folder} holds no masks, expected at least one; draw more, or lower the smallest volume")
@@ -60,7 +60,7 @@ class SyntheticImport:
         made: list[Any] = []
         try:
             for file, mask in masks:
-                made.append(self._mask(f"{name} {file.split('.')[0]}", mask, labels, reference_node, made))
+                self._mask(f"{name} {file.split('.')[0]}", mask, (labels, regions), reference_node, made)
         except Exception:
             for node in made:
                 self._scene.RemoveNode(node)
@@ -77,8 +77,9 @@ class SyntheticImport:
             node.GetDisplayNode().SetVisibility(False)
         return SyntheticMasks(name, item, tuple(made))
 
-    def _mask(self, title: str, mask: NiftiFile, labels: tuple, reference: Any, made: list[Any]) -> Any:
+    def _mask(self, title: str, mask: NiftiFile, meant: tuple, reference: Any, made: list[Any]) -> None:
         node = self._scene.AddNewNodeByClass("vtkMRMLSegmentationNode", title)
+        made.append(node)
         node.SetAttribute(RESULT_ATTRIBUTE, title)
         node.SetAttribute("LDMSeg.Synthetic", "yes")
         node.SetDescription(NOTICE)
@@ -86,6 +87,5 @@ class SyntheticImport:
         slicer.util.updateVolumeFromArray(grid, np.ascontiguousarray(mask.array.astype(np.uint8, copy=False)))
         if place(grid, mask.affine, mask.array.shape, reference):
             node.SetAndObserveTransformNodeID(reference.GetTransformNodeID())
-        SegmentLabels(node, grid, labels).create(mask.array, self._terminology)
-        ResultDisplay(self._scene).segmentation(node)
-        return node
+        SegmentLabels(node, grid, meant[0]).create(mask.array, self._terminology)
+        ResultDisplay(self._scene).segmentation(node, *meant)
