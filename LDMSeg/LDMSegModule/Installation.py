@@ -113,6 +113,14 @@ class Installation:
             self._installer.install([*source, TORCH.specifier])
         self._install(installed, source)
 
+    def install_alone(self, requirement: Requirement) -> None:
+        """Install one package without what it needs itself: where only a file of it is read, see `Requirement.SAMPLE`.
+
+        Raises:
+            InstallationError: with what to do.
+        """
+        self._installer.install(["--no-deps", requirement.specifier])
+
     def _install(self, installed: Installed, source: list[str]) -> None:
         broken = [r.specifier for r in self._requirements if r.package in installed.broken]
         if broken:  # what they need themselves is tried on its own

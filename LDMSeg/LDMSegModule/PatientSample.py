@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from LDMSegModule.BackgroundRun import BackgroundRun
+from LDMSegModule.Installation import InstallationError
 from LDMSegModule.PythonCommand import PythonCommand
+from LDMSegModule.Requirement import SAMPLE, Requirement
 from LDMSegModule.RunEvent import RunEvent
 from LDMSegModule.RunOutcome import RunOutcome
 
@@ -39,6 +41,7 @@ class PatientSample:
         load: Callable[[Path, str], Any],
         wait: Callable[[], None],
         complain: Callable[[str], None],
+        install: Callable[[Requirement], bool] | None = None,
     ) -> None:
         """
         Args:
@@ -47,9 +50,11 @@ class PatientSample:
             load: reads a NIfTI file into the scene under a name and returns the node (`slicer.util.loadVolume`).
             wait: called every moment while the files are made, so that Slicer stays alive (`slicer.app.processEvents`).
             complain: shows a sentence to the user (`slicer.util.errorDisplay`).
+            install: asks for consent and installs a package that turns out to be missing (`Installation.install_alone`);
+                says whether it did, and may raise InstallationError.
         """
         self._python, self._folder, self._load = python, Path(folder), load
-        self._wait, self._complain = wait, complain
+        self._wait, self._complain, self._install = wait, complain, install
 
     def register(self, sample_data: Any, thumbnail: Path | None = None) -> None:
         """Put it into the Sample Data module: `sample_data` is its `SampleDataLogic`."""
@@ -82,21 +87,31 @@ class PatientSample:
         kept = self._kept()
         if kept:
             return kept
-        listener = _Silent()
-        command = self._python.ldmseg("demo-patient", "-o", str(self._folder))
-        run = BackgroundRun(command, self._python.environment, listener)
+        outcome = self._make()
+        if outcome.missing_package == SAMPLE.package and self._obtained():
+            outcome = self._make()
+        if not outcome.has_result:
+            raise SampleError(f"The synthetic patient could not be made. {outcome.sentence}")
+        made = {name: Path(path) for name, path in outcome.result.get("files", {}).items()}
+        if not set(SEQUENCES) <= made.keys():
+            raise SampleError(f"The synthetic patient lacks a sequence; delete {self._folder} and try again.")
+        self._record(made)
+        return {name: made[name] for name in SEQUENCES}
+
+    def _make(self) -> RunOutcome:
+        run = BackgroundRun(self._python.ldmseg("demo-patient", "-o", str(self._folder)), self._python.environment, _Silent())
         run.start()
         while run.outcome is None:
             run.poll()
             self._wait()
             time.sleep(_POLL_SECONDS)
-        if not run.outcome.has_result:
-            raise SampleError(f"The synthetic patient could not be made. {run.outcome.sentence}")
-        made = {name: Path(path) for name, path in run.outcome.result.get("files", {}).items()}
-        if not set(SEQUENCES) <= made.keys():
-            raise SampleError(f"The synthetic patient lacks a sequence; delete {self._folder} and try again.")
-        self._record(made)
-        return {name: made[name] for name in SEQUENCES}
+        return run.outcome
+
+    def _obtained(self) -> bool:
+        try:
+            return self._install is not None and self._install(SAMPLE)
+        except InstallationError as error:
+            raise SampleError(str(error)) from error
 
     def _kept(self) -> dict[str, Path] | None:
         try:

@@ -39,7 +39,8 @@ BASE = (
     Requirement("tqdm", "tqdm", "4.66", 0.1, "progress on a terminal"),
     Requirement("matplotlib", "matplotlib", "3.8", 9.9, "draws the report"),
 )
-SAMPLE = (Requirement("nilearn", "nilearn", "0.10", 11.5, "carries the brain template of the synthetic sample patient"),)
+SAMPLE = Requirement("nilearn", "nilearn", "0.10", 11.5, "carries the brain template of the synthetic sample patient")
+"""Only that template is read of it, so it is installed without the large packages that it needs itself."""
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -50,7 +50,7 @@ class RunOutcome:
         """The process could not even be started."""
         reason = (error.strerror or str(error)).lower()
         return cls(
-            FAILED, f"The background process could not be started ({reason}: {command[0]}); {UNCHANGED}: check the installation in Setup."
+            FAILED, f"The background process could not be started ({reason}: {command[0]}); {UNCHANGED}: check the packages under Set-up."
         )
 
     @classmethod
@@ -77,7 +77,7 @@ class RunOutcome:
             sentence = _with_capital(errors[-1])
             package = _missing_package(sentence)
             if package:
-                sentence = f"The Python package '{package}' is not installed; install it in Setup and run again."
+                sentence = f"The Python package '{package}' is not installed; install it under Set-up and run again."
             return cls(FAILED, sentence, **common, out_of_memory=is_out_of_memory(sentence), missing_package=package)
         if results:
             return cls(PARTIAL, _partial(results[-1]), **common) if results[-1].get("partial") else cls(DONE, "", **common)
@@ -96,7 +96,7 @@ def _partial(result: Mapping[str, Any]) -> str:
 
 def _without_a_word(exit_code: int | None, memory: bool, last_words: str, package: str) -> str:
     if package:
-        return f"The Python package '{package}' is not installed; install it in Setup and run again."
+        return f"The Python package '{package}' is not installed; install it under Set-up and run again."
     if memory:
         return (
             f"The background process was ended, most likely because memory ran out; {UNCHANGED}: close other programs or retry with less."
@@ -106,10 +106,10 @@ def _without_a_word(exit_code: int | None, memory: bool, last_words: str, packag
         return f"The background process was ended from outside ({name}) before there was a result; {UNCHANGED}: run it again."
     said = f' (its last words: "{last_words[:200]}")' if last_words else ""
     if exit_code == 0:
-        return f"The background process ended but reported no result{said}; {UNCHANGED}: see the log, and check the installation in Setup."
+        return f"The background process ended but reported no result{said}; {UNCHANGED}: see the log, and check the packages under Set-up."
     return (
         f"The background process ended with exit code {exit_code} and no result{said}; {UNCHANGED}: see the log, and check the "
-        "installation in Setup."
+        "packages under Set-up."
     )
 
 

@@ -70,4 +70,4 @@ def _reason(error: Exception) -> str:
 
 
 def _advice(error: Exception) -> str:
-    return "see Slicer's Python console for what pip said; without the internet use 'Install from a folder'"
+    return "see Slicer's Python console for what pip said; without the internet use 'From a folder…'"

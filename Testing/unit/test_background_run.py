@@ -222,7 +222,7 @@ def test_the_last_words_of_a_program_that_fails_are_told():
 
 def test_a_missing_package_is_named():
     run, _ = run_to_the_end(python_line("import monay"), dict(os.environ))
-    assert run.outcome.missing_package == "monay" and "install it in Setup" in run.outcome.sentence
+    assert run.outcome.missing_package == "monay" and "install it under Set-up" in run.outcome.sentence
 
 
 def test_of_many_steps_of_progress_only_the_last_is_told():

@@ -107,6 +107,12 @@ def test_a_broken_package_is_installed_anew_alone(python):
     assert recorder.calls == [("--force-reinstall", "--no-deps", "ldm_bad>=1.0")]
 
 
+def test_a_package_of_which_only_a_file_is_read_comes_alone(python):
+    recorder = Recorder()
+    Installation(python, recorder, BASE).install_alone(SAMPLE)
+    assert recorder.calls == [("--no-deps", SAMPLE.specifier)]
+
+
 def test_a_broken_torch_is_left_to_the_pytorch_extension(python):
     recorder = Recorder()
     with pytest.raises(InstallationError, match="uninstall torch in the module PyTorch Utils"):
@@ -129,7 +135,7 @@ def test_an_offline_machine_installs_from_a_folder(python, tmp_path):
 def test_the_packages_are_those_that_the_library_says_it_needs():
     tomllib = pytest.importorskip("tomllib", reason="the standard library reads TOML from Python 3.11 on")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    for mine, theirs in ((BASE, project["dependencies"]), (SAMPLE, project["optional-dependencies"]["demo"])):
+    for mine, theirs in ((BASE, project["dependencies"]), ((SAMPLE,), project["optional-dependencies"]["demo"])):
         needed = dict(re.match(r"([A-Za-z0-9_-]+)>=([\d.]+)", line).groups() for line in theirs)
         assert {r.package for r in mine} == set(needed)
         for requirement in mine:

@@ -20,10 +20,10 @@ class SampleData:
         self.registered = values
 
 
-def sample(folder, python=None) -> tuple[PatientSample, list, list]:
+def sample(folder, python=None, install=None) -> tuple[PatientSample, list, list]:
     loaded, complaints = [], []
     python = python or PythonCommand.of(sys.executable, environment())
-    made = PatientSample(python, folder, lambda path, name: loaded.append((path, name)) or name, lambda: None, complaints.append)
+    made = PatientSample(python, folder, lambda path, name: loaded.append((path, name)) or name, lambda: None, complaints.append, install)
     return made, loaded, complaints
 
 
@@ -66,6 +66,22 @@ def test_it_is_made_once_and_made_again_when_a_file_is_spoilt(tmp_path):
     patient.download()
     assert (tmp_path / "cache" / "runs").read_text() == "xx"
     assert (tmp_path / "cache" / "p_t2f.nii.gz").read_text() == "t2f"
+
+
+def test_the_package_with_the_template_is_installed_with_consent_where_it_is_missing(tmp_path):
+    python = stand_in(tmp_path)
+    works = tmp_path / "LDMSegLib" / "__main__.py"
+    code = works.read_text()
+    lacking = "the synthetic patient needs the package nilearn, which is not installed; install it"
+    works.write_text(f"import json, sys; print(json.dumps({{'event': 'error', 'message': {lacking!r}, 'exit_code': 2}})); sys.exit(2)")
+    patient, _, complaints = sample(tmp_path / "cache", python, lambda requirement: False)
+    assert patient.download() == [] and "nilearn" in complaints[0]
+    asked = []
+    patient, loaded, _ = sample(
+        tmp_path / "cache", python, lambda requirement: asked.append(requirement.package) or bool(works.write_text(code))
+    )
+    patient.download()
+    assert asked == ["nilearn"] and len(loaded) == 4
 
 
 def test_a_failure_is_one_sentence_and_no_volumes(tmp_path):
