@@ -7,7 +7,7 @@ imported only when a DICOM folder is really read.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,7 @@ class Slice:
     instance: str
     series: str
     study: str
-    patient: str
+    patient: str = field(repr=False)
     frame_of_reference: str
     number: int | None
     description: str

@@ -58,6 +58,7 @@ def stack(slices: list[Slice]) -> Stack:
     sizes = {(s.columns, s.rows, *np.round(s.spacing, 4)) for s in slices}
     if len(sizes) > 1:
         raise NotAStack(f"holds images of {len(sizes)} sizes, expected one size; export each as a series of its own")
+    _reject_units(first.spacing)
     if len(slices) == 1:
         raise NotAStack("holds a single image, expected the slices of a whole head; export the whole series")
     along_row, along_column = np.array(first.orientation[:3]), np.array(first.orientation[3:])
@@ -121,13 +122,16 @@ def _reject_uneven(positions: np.ndarray, normal: np.ndarray) -> None:
         raise NotAStack(f"has slices {astray:.1f} mm off their common line, expected a straight stack; export the original series")
 
 
-def _reject_size(shape: tuple[int, int, int], spacing: np.ndarray) -> None:
-    size = "×".join(f"{s:.4g}" for s in spacing)
-    if spacing.min() < SMALLEST_SPACING_MM or spacing.max() > LARGEST_SPACING_MM:
+def _reject_units(spacing: tuple[float, ...] | np.ndarray) -> None:
+    if min(spacing) < SMALLEST_SPACING_MM or max(spacing) > LARGEST_SPACING_MM:
         raise NotAStack(
-            f"has voxels of {size} mm, expected {SMALLEST_SPACING_MM:g} to {LARGEST_SPACING_MM:g} mm; its header seems to be in other "
-            "units: correct PixelSpacing and ImagePositionPatient, or export the original series"
+            f"has voxels of {'×'.join(f'{s:.4g}' for s in spacing)} mm, expected {SMALLEST_SPACING_MM:g} to {LARGEST_SPACING_MM:g} mm; its "
+            "header seems to be in other units: correct PixelSpacing and ImagePositionPatient, or export the original series"
         )
+
+
+def _reject_size(shape: tuple[int, int, int], spacing: np.ndarray) -> None:
+    _reject_units(spacing)
     extent = spacing * shape
     if min(shape) < FEWEST_VOXELS or extent.min() < SMALLEST_EXTENT_MM:
         raise NotAStack(

@@ -85,6 +85,6 @@ def from_timing(a: Acquisition) -> tuple[str | None, str]:
         return "t1", f"{said} make a T1 image"
     if not a.inversion_time and a.echo_time >= 60 and a.repetition_time >= 1500:
         return "t2w", f"{said} make a T2 image"
-    if not a.inversion_time and a.repetition_time >= 1500 and a.echo_time < 60:
+    if not a.inversion_time and a.repetition_time >= 1500 and a.echo_time < 40:
         return OTHER, f"{said} make a proton-density image"
     return None, ""
