@@ -240,9 +240,9 @@ def test_segments_survive_a_seg_nrrd_file(world, tmp_path, result):
 
 
 def test_the_label_map_volume_survives_a_nifti_file(world, tmp_path, result):
-    from LDMSegModule.OnDemand import OnDemand
+    from LDMSegModule.ResultExtras import ResultExtras
 
-    node = OnDemand(result).label_map()
+    node = ResultExtras(result).label_map()
     assert node.GetDisplayNode().GetColorNode().GetColorName(3) == "ET"
     storage = slicer.vtkMRMLVolumeArchetypeStorageNode()
     world.scene.AddNode(storage)
@@ -253,18 +253,18 @@ def test_the_label_map_volume_survives_a_nifti_file(world, tmp_path, result):
     assert np.abs(read.affine - AFFINE).max() <= 1e-4
 
 
-def test_regions_and_surfaces_come_on_demand(result, specification):
-    from LDMSegModule.OnDemand import OnDemand
+def test_regions_and_surfaces_come_on_demand(result):
+    from LDMSegModule.ResultExtras import ResultExtras
 
-    extra = OnDemand(result)
-    regions = extra.regions().GetSegmentation()
-    assert list(regions.GetSegmentIDs()) == ["WT", "TC", "ET"]
-    whole = slicer.util.arrayFromSegmentInternalBinaryLabelmap(extra.regions(), "WT")
+    extra = ResultExtras(result)
+    node = extra.regions()
+    assert list(node.GetSegmentation().GetSegmentIDs()) == ["WT", "TC", "ET"]
+    whole = slicer.util.arrayFromSegmentInternalBinaryLabelmap(node, "WT")
     assert np.count_nonzero(whole) == np.count_nonzero(segment_array(result))
-    extra.surfaces()
-    assert result.segmentation.GetSegmentation().ContainsRepresentation("Closed surface")
-    LiveThreshold(result).set(0.6)
-    LiveThreshold(result).settle()
-    assert result.segmentation.GetSegmentation().ContainsRepresentation("Closed surface")
-    extra.surfaces(False)
-    assert not result.segmentation.GetSegmentation().ContainsRepresentation("Closed surface")
+    segmentation = result.segmentation.GetSegmentation()
+    assert extra.toggle_surfaces() and segmentation.ContainsRepresentation("Closed surface")
+    live = LiveThreshold(result)
+    live.set(0.6)
+    live.settle()
+    assert segmentation.ContainsRepresentation("Closed surface")
+    assert not extra.toggle_surfaces() and not segmentation.ContainsRepresentation("Closed surface")
