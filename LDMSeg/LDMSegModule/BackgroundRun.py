@@ -6,18 +6,21 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import IO, Protocol
 
 from LDMSegModule.ProcessTree import ProcessTree
-from LDMSegModule.RunEvent import LOG, PROGRESS, RunEvent
+from LDMSegModule.RunEvent import ERROR, LOG, PROGRESS, RESULT, RunEvent
 from LDMSegModule.RunOutcome import RunOutcome
 
 CANCEL_SECONDS = 1.5
 """So long after `cancel()` what is left of the process tree is ended by force: all of it is gone within two seconds."""
 
-AFTERMATH_SECONDS = 60.0
+AFTERMATH_SECONDS = 600.0
 """So long may what a dead launcher has started go on writing a result."""
+
+FAREWELL_SECONDS = 3.0
+"""So long may it live on when it has told its result."""
 
 _LINE_BYTES = 1 << 20
 _LOG_LINES = 2000
@@ -56,7 +59,7 @@ class BackgroundRun:
         self._last_words = ""
         self._tree: ProcessTree | None = None
         self._over = threading.Event()
-        self._asked = self._cancelled = False
+        self._asked = self._cancelled = self._concluded = False
         self._start = self._end = 0.0
 
     def start(self) -> None:
@@ -146,20 +149,24 @@ class BackgroundRun:
             self._log.append(self.outcome.sentence)
         self._listener.on_end(self.outcome)
 
-    def _read(self, stream: IO[bytes], understand) -> None:
+    def _read(self, stream: IO[bytes], understand: Callable[[str], RunEvent]) -> None:
         with stream:
             while line := stream.readline(_LINE_BYTES):
-                self._heard.put(understand(line.decode("utf-8", "replace").rstrip("\r\n")))
+                event = understand(line.decode("utf-8", "replace").rstrip("\r\n"))
+                self._concluded = self._concluded or event.kind in (RESULT, ERROR)
+                self._heard.put(event)
 
     def _wait(self, tree: ProcessTree, readers: Sequence[threading.Thread]) -> None:
         exit_code = tree.process.wait()
-        deadline = time.monotonic() + AFTERMATH_SECONDS
-        for reader in readers:  # a launcher may be dead while what it started still writes
-            reader.join(max(0.0, deadline - time.monotonic()))
-        if any(reader.is_alive() for reader in readers):
-            tree.kill()
-            for reader in readers:
-                reader.join(1.0)
+        gone = time.monotonic()
+        while any(reader.is_alive() for reader in readers):  # a launcher may be dead while what it started still writes
+            readers[0].join(0.05)
+            readers[1].join(0.05)
+            if time.monotonic() - gone > (FAREWELL_SECONDS if self._concluded else AFTERMATH_SECONDS):
+                tree.kill()
+                break
+        for reader in readers:
+            reader.join(1.0)
         self._over.set()
         tree.close()
         self._heard.put(_Ended(exit_code))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import signal
@@ -47,6 +48,7 @@ class ProcessTree:
         )
         if self._job is not None:
             self._job.add(self.process)
+        atexit.register(self.kill)  # Slicer is closed in the middle of a run
 
     def ask(self) -> None:
         """SIGTERM, or Ctrl-Break, to all of it: what is finished is kept and written."""
@@ -69,6 +71,7 @@ class ProcessTree:
 
     def close(self) -> None:
         """Let go of it, after its end."""
+        atexit.unregister(self.kill)
         if self._job is not None:
             self._job.close()
 

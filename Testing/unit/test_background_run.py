@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from background import Follower, follow, run_to_the_end
-from commandline import environment
+from commandline import ROOT, environment
 from LDMSegModule.BackgroundRun import BackgroundRun
 from LDMSegModule.PythonCommand import PythonCommand
 from LDMSegModule.SegmentParameters import SegmentParameters
@@ -201,6 +201,33 @@ def test_masks_are_drawn_in_the_background_too(python, tiny_bundle, tmp_path):
     run, follower = run_to_the_end(python.ldmseg(*wish.arguments()), python.environment)
     assert run.outcome.status == "done", run.log
     assert run.outcome.folder == wish.output and len(run.outcome.result["masks"]) == 2
+
+
+@unix
+def test_what_lives_on_after_the_result_does_not_keep_the_panel_waiting():
+    lingering = (
+        "import json, subprocess, sys; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']); "
+        "print(json.dumps({'event': 'result', 'folder': 'out'}), flush=True)"
+    )
+    start = time.monotonic()
+    run, _ = run_to_the_end(python_line(lingering), dict(os.environ))
+    assert run.outcome.status == "done" and time.monotonic() - start < 10.0
+    assert living(run._tree.process.pid) == []
+
+
+@unix
+def test_closing_the_application_in_the_middle_of_a_run_ends_the_run(tmp_path):
+    application = (
+        "import os, sys, time; sys.path[:0] = sys.argv[1:]\n"
+        "from LDMSegModule.BackgroundRun import BackgroundRun\n"
+        "from background import Follower\n"
+        "run = BackgroundRun([sys.executable, '-c', 'import time; time.sleep(600)'], dict(os.environ), Follower())\n"
+        "run.start(); print(run._tree.process.pid, flush=True)\n"
+    )
+    paths = [str(ROOT / "LDMSeg"), str(ROOT / "Testing" / "unit"), str(ROOT)]
+    done = subprocess.run([sys.executable, "-c", application, *paths], capture_output=True, text=True, timeout=60, check=True)
+    time.sleep(0.1)
+    assert living(int(done.stdout)) == []
 
 
 def test_a_program_that_cannot_be_started_is_told_in_a_sentence(tmp_path):
