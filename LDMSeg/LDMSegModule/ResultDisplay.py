@@ -52,10 +52,11 @@ class ResultDisplay:
             display.SetSegmentOpacity3D(name, 0.2 + 0.8 * ((max(regions_around, 1) - 1) / max(deepest - 1, 1)) ** 2)
 
     def _map(self, node: Any, colours: ColourTable, low: float, high: float, threshold: float, title: str, labels: str) -> None:
-        node.CreateDefaultDisplayNodes()
-        display = node.GetDisplayNode()
-        display.SetAndObserveColorNodeID(colours.node(self._scene).GetID())
+        # Not CreateDefaultDisplayNodes: it looks for a window in every voxel, only to be told this one.
+        display = self._scene.AddNewNodeByClass("vtkMRMLScalarVolumeDisplayNode")
         display.SetAutoWindowLevel(False)
+        node.SetAndObserveDisplayNodeID(display.GetID())
+        display.SetAndObserveColorNodeID(colours.node(self._scene).GetID())
         display.SetWindowLevelMinMax(low, high)
         # The upper end is left open: float maps may exceed 1 by rounding, and a hidden hottest voxel would be a lie.
         display.SetThreshold(threshold, max(high, float(node.GetImageData().GetScalarRange()[1])) + 1.0)

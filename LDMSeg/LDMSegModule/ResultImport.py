@@ -11,6 +11,7 @@ import numpy as np
 import slicer
 
 from LDMSegLib.specification import Label, Region, Specification, from_dict, to_dict
+from LDMSegModule.AllOrNothing import all_or_nothing
 from LDMSegModule.Result import THRESHOLD_ATTRIBUTE, Result
 from LDMSegModule.ResultDisplay import ResultDisplay
 from LDMSegModule.ResultFolder import ResultFolder
@@ -54,14 +55,8 @@ class ResultImport:
             subject += " (synthetic)"
         if files.provenance.get("partial"):
             subject += " (partial)"
-        made: list[Any] = []
-        try:
-            return self._build(files, reference_node, self._scene.GenerateUniqueName(subject), made)
-        except Exception:
-            # Whatever went wrong: a scene with half a result in it would be worse.
-            for node in made:
-                self._scene.RemoveNode(node)
-            raise
+        with all_or_nothing(self._scene):
+            return self._build(files, reference_node, self._scene.GenerateUniqueName(subject))
 
     def restore(self) -> list[Result]:
         """All whole results of the scene, in the order they were made; for a scene that was saved and loaded."""
@@ -72,10 +67,9 @@ class ResultImport:
                 found.append(result)
         return found
 
-    def _build(self, files: ResultFolder, reference: Any, name: str, made: list[Any]) -> Result:
+    def _build(self, files: ResultFolder, reference: Any, name: str) -> Result:
         def add(kind: str, title: str) -> Any:
             node = self._scene.AddNewNodeByClass(kind, title)
-            made.append(node)
             node.SetAttribute(RESULT_ATTRIBUTE, name)
             node.SetDescription(NOTICE)
             return node

@@ -11,6 +11,7 @@ import slicer
 
 from LDMSegLib.errors import InputError
 from LDMSegLib.specification import Specification
+from LDMSegModule.AllOrNothing import all_or_nothing
 from LDMSegModule.NiftiFile import NiftiFile
 from LDMSegModule.ResultDisplay import ResultDisplay
 from LDMSegModule.ResultFolder import meaning, read_provenance
@@ -57,14 +58,8 @@ class SyntheticImport:
         if not masks:
             raise InputError(f"{folder} holds no masks, expected at least one; draw more, or lower the smallest volume")
         name = self._scene.GenerateUniqueName(name)
-        made: list[Any] = []
-        try:
-            for file, mask in masks:
-                self._mask(f"{name} {file.split('.')[0]}", mask, (labels, regions), reference_node, made)
-        except Exception:
-            for node in made:
-                self._scene.RemoveNode(node)
-            raise
+        with all_or_nothing(self._scene):
+            made = [self._mask(f"{name} {file.split('.')[0]}", mask, (labels, regions), reference_node) for file, mask in masks]
         hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(self._scene)
         item = hierarchy.CreateFolderItem(hierarchy.GetSceneItemID(), name)
         for node in made:
@@ -77,9 +72,8 @@ class SyntheticImport:
             node.GetDisplayNode().SetVisibility(False)
         return SyntheticMasks(name, item, tuple(made))
 
-    def _mask(self, title: str, mask: NiftiFile, meant: tuple, reference: Any, made: list[Any]) -> None:
+    def _mask(self, title: str, mask: NiftiFile, meant: tuple, reference: Any) -> Any:
         node = self._scene.AddNewNodeByClass("vtkMRMLSegmentationNode", title)
-        made.append(node)
         node.SetAttribute(RESULT_ATTRIBUTE, title)
         node.SetAttribute("LDMSeg.Synthetic", "yes")
         node.SetDescription(NOTICE)
@@ -89,3 +83,4 @@ class SyntheticImport:
             node.SetAndObserveTransformNodeID(reference.GetTransformNodeID())
         SegmentLabels(node, grid, meant[0]).create(mask.array, self._terminology)
         ResultDisplay(self._scene).segmentation(node, *meant)
+        return node

@@ -186,6 +186,17 @@ def test_a_damaged_result_is_one_sentence_and_leaves_the_scene_as_it_was(world, 
     assert world.scene.GetNumberOfNodes() == before
 
 
+def test_a_failure_half_way_takes_everything_away_again(world, result_folder, specification, t1c, monkeypatch):
+    def fail(*_args):
+        raise MemoryError("no memory left")
+
+    nodes = {world.scene.GetNthNode(k).GetID() for k in range(world.scene.GetNumberOfNodes())}
+    monkeypatch.setattr(VolumesTable, "fill", fail)
+    with pytest.raises(MemoryError):
+        ResultImport(world.scene, specification).load(result_folder, t1c)
+    assert {world.scene.GetNthNode(k).GetID() for k in range(world.scene.GetNumberOfNodes())} == nodes
+
+
 def test_partial_and_synthetic_results_say_so_in_their_name(world, tmp_path, specification):
     sampling = {"threshold": 0.5, "members_requested": 9, "members_finished": 2}
     folder = write_small_result(tmp_path / "out", specification, synthetic_input=True, sampling=sampling)
