@@ -17,7 +17,7 @@ from LDMSegModule.MoreMenu import MoreMenu
 from LDMSegModule.Notice import Notice
 from LDMSegModule.OverlayPanel import OverlayPanel, OverlayWidgets
 from LDMSegModule.Pace import Pace
-from LDMSegModule.Parameters import SEQUENCES, Parameters
+from LDMSegModule.Parameters import SEQUENCES, Parameters, Prepare
 from LDMSegModule.PatientSample import PatientSample
 from LDMSegModule.Preflight import Preflight
 from LDMSegModule.PythonCommand import PythonCommand
@@ -135,7 +135,8 @@ class LDMSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic = None
         self._parameters = None
         self._connection = None
-        self._settled = True
+        self._emptied = None  # the parameter node while a scene closes
+        self._made = False
 
     def setup(self):
         ScriptedLoadableModuleWidget.setup(self)
@@ -157,6 +158,7 @@ class LDMSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._makeModels()
         self._makeTimersAndShortcuts()
         self._followScene()
+        self._made = True
 
         self.modelsPanel.refresh()
         self._modelsChanged()
@@ -281,10 +283,17 @@ class LDMSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.segmentPanel.stop(_(SCENE_CLOSED))
         self.syntheticPanel.stop(_(SCENE_CLOSED))
         self.review.show(None)
+        if self._parameters is not None:
+            # The parameter node outlives the scene but is emptied, which its wrapper must not see: it would read numbers from nothing.
+            self._emptied = self._parameters.parameterNode
+            self._modifying = self._emptied.StartModify()
         self._unbind()
 
     def _sceneHasClosed(self):
         self.initializeParameterNode()
+        if self._emptied is not None:
+            self._emptied.EndModify(self._modifying)
+            self._emptied = None
 
     def _sceneChanged(self):
         if not slicer.mrmlScene.IsClosing():
@@ -356,8 +365,8 @@ class LDMSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _ready(self):
         """Switch the buttons that start something, with their reasons."""
-        if not hasattr(self, "modelsPanel"):
-            return  # still being made
+        if not self._made:
+            return
         common = self.setupPanel.problems + self.settings.problems
         segmenting, drawing = self.segmentPanel.running, self.syntheticPanel.running
         warnings = [f.text for f in self.inputs.findings if not f.is_problem]
@@ -386,7 +395,7 @@ class LDMSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             threshold=p.threshold,
             device=p.device,
             batch_size=p.batchSize,
-            prepare=p.prepare.value,
+            prepare="" if p.prepare is Prepare.AUTOMATIC else p.prepare.value,  # automatic is what the command does unasked
         )
         return Order(self.inputs.nodes, self.inputs.reference, parameters)
 
@@ -427,8 +436,10 @@ class LDMSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _loadSample(self):
         self.ui.sampleButton.enabled = False
         self.ui.sampleButton.toolTip = _("The synthetic patient is being made.")
+        self.notice.show(_("Making a synthetic patient; the first time this takes a moment."))
         try:
-            self.logic.sample(self.notice.problem).download()
+            if self.logic.sample(self.notice.problem).download():
+                self.notice.clear()
         finally:
             self.ui.sampleButton.enabled = True
             self.ui.sampleButton.toolTip = _("Makes four computed images of nobody and loads them, to try the module with.")

@@ -15,6 +15,7 @@ from LDMSegModule.Notice import GOOD, INFO, PROBLEM, Notice
 from LDMSegModule.RunControl import RunControl
 from LDMSegModule.RunEvent import RunEvent
 from LDMSegModule.RunOutcome import FAILED, RunOutcome
+from LDMSegModule.VolumesView import ROW_HEIGHT
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +58,7 @@ class ModelsPanel:
         for column in (1, 2):
             header.setSectionResizeMode(column, qt.QHeaderView.ResizeToContents)
         widgets.table.verticalHeader().setVisible(False)
+        widgets.table.verticalHeader().defaultSectionSize = ROW_HEIGHT
         widgets.table.connect("itemSelectionChanged()", guard(self._selected))
         for widget, slot in ((widgets.verify, self._verify), (widgets.delete, self._delete), (widgets.open, self._open)):
             widget.connect("clicked(bool)", guard(slot))

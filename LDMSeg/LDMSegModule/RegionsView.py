@@ -10,6 +10,7 @@ import qt
 from slicer.i18n import tr as _
 
 from LDMSegModule.UncertainRegions import UncertainRegions, UncertainRow
+from LDMSegModule.VolumesView import ROW_HEIGHT
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +35,7 @@ class RegionsView:
         for column in (0, 2, 3):
             header.setSectionResizeMode(column, qt.QHeaderView.ResizeToContents)
         widgets.table.verticalHeader().setVisible(False)
+        widgets.table.verticalHeader().defaultSectionSize = ROW_HEIGHT
         widgets.table.connect("cellClicked(int,int)", guard(self._clicked))
         widgets.table.connect("cellChanged(int,int)", guard(self._ticked))
         widgets.next.connect("clicked(bool)", guard(self.go_to_next))

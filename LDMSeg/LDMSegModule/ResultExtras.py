@@ -8,6 +8,7 @@ import numpy as np
 import slicer
 
 from LDMSegLib.results.labels import region_masks
+from LDMSegLib.specification import Label
 from LDMSegModule.Result import Result
 from LDMSegModule.ResultImport import NOTICE
 from LDMSegModule.SegmentLabels import CLOSED_SURFACE, SegmentLabels
@@ -59,14 +60,12 @@ class ResultExtras:
         node = self._add("vtkMRMLSegmentationNode", f"{result.name} regions")
         node.SetAndObserveTransformNodeID(result.segmentation.GetTransformNodeID())
         node.CreateDefaultDisplayNodes()
-        node.SetReferenceImageGeometryParameterFromVolumeNode(result.original)
         masks = region_masks(self._labels(), result.labels, result.regions)
         terminology = Terminology()
         for region, mask in sorted(zip(result.regions, masks, strict=True), key=lambda pair: -int(np.count_nonzero(pair[1]))):
-            node.GetSegmentation().AddEmptySegment(region.name, f"{region.title} ({region.name})", [c / 255.0 for c in region.color])
-            slicer.util.updateSegmentBinaryLabelmapFromArray(mask.astype(np.uint8), node, region.name, result.original)
-            segment = node.GetSegmentation().GetSegment(region.name)
-            segment.SetTag(segment.GetTerminologyEntryTagName(), terminology.tag(region))
+            label = Label(region.name, 1, region.title, region.color, terminology=region.terminology)
+            # one image for each segment, because regions lie within each other
+            SegmentLabels(node, result.original, (label,)).create(mask.astype(np.uint8), terminology)
         node.GetDisplayNode().SetVisibility2DFill(False)  # filled, the outermost region would hide the others
         self._file(node)
         return node

@@ -150,7 +150,7 @@ class SegmentPanel:
         self._w.cancel.enabled = True
         self._w.keep.enabled = False
         self._w.keep.toolTip = _("There is nothing to keep before the first member is finished.")
-        self._view.begin(_("Starting"))
+        self._view.begin(_("Starting the background process"))
         self._control.start(parameters.arguments(), self)
         self._state_changed()
 

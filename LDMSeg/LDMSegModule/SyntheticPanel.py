@@ -134,7 +134,7 @@ class SyntheticPanel:
         self._w.frame.visible = True
         self._w.cancel.enabled = True
         self._w.cancel.toolTip = _("Ends the background process within two seconds.")
-        self._view.begin(_("Starting"))
+        self._view.begin(_("Starting the background process"))
         self._control.start(parameters.arguments(), self)
         self._state_changed()
 

@@ -11,7 +11,7 @@ from slicer.i18n import tr as _
 from LDMSegModule.Result import Result
 from LDMSegModule.VolumesTable import HIGH, LOW, MEMBERS, REGION, TITLE, VOLUME
 
-_ROW_HEIGHT = 22
+ROW_HEIGHT = 22
 
 
 class VolumesView:
@@ -25,6 +25,7 @@ class VolumesView:
         for column in (1, 2):
             header.setSectionResizeMode(column, qt.QHeaderView.ResizeToContents)
         table.verticalHeader().setVisible(False)
+        table.verticalHeader().defaultSectionSize = ROW_HEIGHT
 
     def show(self, result: Result | None) -> None:
         """Write the volumes as they are now."""
@@ -46,7 +47,7 @@ class VolumesView:
                     "2.5th to 97.5th percentile of the {members} members' own volumes at the run's threshold: not a confidence interval."
                 ).format(members=members)
             )
-        self._table.setFixedHeight(_ROW_HEIGHT * (rows + 1) + 12 if rows else 0)
+        self._table.setFixedHeight(ROW_HEIGHT * (rows + 1) + 12 if rows else 0)
 
     def _put(self, row: int, column: int, text: str, alignment: Any = None) -> Any:
         item = qt.QTableWidgetItem(text)

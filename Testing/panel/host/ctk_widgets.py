@@ -88,6 +88,19 @@ class ctkCollapsibleGroupBox(QtWidgets.QGroupBox):
         self.setMaximumHeight(16777215 if opened else self.fontMetrics().height() + 8)
         self.updateGeometry()
 
+    def paintEvent(self, event: QtGui.QPaintEvent) -> None:
+        if self.isChecked():
+            super().paintEvent(event)
+            return
+        painter = QtGui.QPainter(self)
+        painter.setRenderHint(QtGui.QPainter.RenderHint.Antialiasing)
+        middle = self.height() / 2
+        painter.setBrush(QtGui.QColor(90, 94, 99))
+        painter.setPen(QtCore.Qt.PenStyle.NoPen)
+        painter.drawPolygon(QtGui.QPolygonF([QtCore.QPointF(x, middle + y) for x, y in ((4, -4), (4, 4), (9, 0))]))
+        painter.setPen(self.palette().color(QtGui.QPalette.ColorRole.WindowText))
+        painter.drawText(self.rect().adjusted(16, 0, 0, 0), QtCore.Qt.AlignmentFlag.AlignVCenter, self.title())
+
     def minimumSizeHint(self) -> QtCore.QSize:
         return super().minimumSizeHint() if self.isChecked() else QtCore.QSize(100, self.fontMetrics().height() + 8)
 

@@ -15,7 +15,7 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 import slicer
 from PySide6 import QtCore, QtGui, QtWidgets
 
-from host import application, ctk_widgets, failures, mrml_widgets, parameternode, uiloader
+from host import application, counts, ctk_widgets, failures, mrml_widgets, parameternode, uiloader
 from host.proxies import VALUE_CLASSES, HostError, proxy_class, wrap
 
 MODULE = "LDMSeg"
@@ -47,6 +47,7 @@ class Host:
 
 def install() -> Host:
     """Once a process: afterwards the module file can be imported as it is."""
+    counts.hold_on()
     failures.hook()
     qt_application = QtWidgets.QApplication.instance() or QtWidgets.QApplication([])
     qt_application.setStyle("Fusion")
@@ -65,7 +66,7 @@ def install() -> Host:
     for widget in mrml_widgets.CLASSES:
         setattr(slicer, widget.__name__, proxy_class(widget))
 
-    new_scene()
+    new_scene(temporary)
     logic = slicer.vtkSlicerApplicationLogic()
     slicer.app = application.Application(qt_application, logic, temporary)
     editor = application.SegmentEditorWidget()
@@ -85,11 +86,11 @@ def install() -> Host:
     return Host(slicer.app, visited, editor)
 
 
-def new_scene() -> Any:
+def new_scene(temporary: str) -> Any:
     """A fresh scene with what Slicer always has in one: three slice views, a layout, a selection, a subject hierarchy."""
     from host.scene import make_scene
 
-    slicer.mrmlScene = make_scene()
+    slicer.mrmlScene = make_scene(temporary)
     return slicer.mrmlScene
 
 

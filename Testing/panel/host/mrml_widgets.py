@@ -51,6 +51,7 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         self._tags: list[int] = []
         self._types: list[str] = []
         self._attributes: dict[str, str] = {}
+        self._watched: set[str] = set()
         self._flags: dict[str, bool] = {"noneEnabled": False, "showChildNodeTypes": True}
         self._texts: dict[str, str] = {"noneDisplay": "None"}
         self._last: str | None = None
@@ -83,6 +84,20 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
 
     def _scene_changed(self, caller: Any, event: str) -> None:
         if self._scene is not None and not self._scene.IsBatchProcessing():
+            self._watch()
+            self._fill()
+
+    def _watch(self) -> None:
+        """Follow names and attributes of the nodes, as Slicer's scene model does."""
+        for i in range(self._scene.GetNumberOfNodes()):
+            node = self._scene.GetNthNode(i)
+            if node.GetID() not in self._watched and any(node.IsA(t) for t in self._types):
+                self._watched.add(node.GetID())
+                node.AddObserver("ModifiedEvent", guarded(self._node_changed))
+
+    def _node_changed(self, caller: Any, event: str) -> None:
+        offered = [(self.box.itemData(i), self.box.itemText(i)) for i in range(self.box.count()) if self.box.itemData(i)]
+        if self._scene is not None and offered != [(node.GetID(), node.GetName()) for node in self.nodes()]:
             self._fill()
 
     def nodes(self) -> list[slicer.vtkMRMLNode]:

@@ -6,15 +6,29 @@ from typing import Any
 
 import slicer
 
+_kept: list[tuple[Any, ...]] = []
 
-def make_scene() -> Any:
+
+def make_scene(temporary: str) -> Any:
     scene = slicer.vtkMRMLScene()
     slicer.mrmlScene = scene
-    cache, manager = slicer.vtkCacheManager(), slicer.vtkDataIOManager()
+    application = slicer.vtkMRMLApplicationLogic()
+    application.SetMRMLScene(scene)
+    application.SetTemporaryPath(temporary)
+    # the logics make their node classes known to the scene, and it needs them as long as it lives
+    colours, segmentations = slicer.vtkSlicerColorLogic(), slicer.vtkSlicerSegmentationsModuleLogic()
+    application.SetColorLogic(colours)
+    for logic in (colours, segmentations):
+        logic.SetMRMLApplicationLogic(application)
+        logic.SetMRMLScene(scene)
+    hierarchy, cache, manager = slicer.vtkSlicerSubjectHierarchyModuleLogic(), slicer.vtkCacheManager(), slicer.vtkDataIOManager()
+    hierarchy.SetMRMLScene(scene)
+    cache.SetRemoteCacheDirectory(temporary)
     cache.SetMRMLScene(scene)
     manager.SetCacheManager(cache)
     scene.SetCacheManager(cache)
     scene.SetDataIOManager(manager)
+    _kept.append((application, colours, segmentations, hierarchy, cache, manager))
     for kind in ("vtkMRMLSelectionNode", "vtkMRMLInteractionNode"):
         node = scene.CreateNodeByClass(kind)
         node.UnRegister(None)

@@ -1,0 +1,165 @@
+"""A person in front of the panel: looks, clicks, waits."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import slicer
+from host import failures, install
+from host.proxies import unwrap
+from PySide6 import QtCore, QtTest, QtWidgets
+
+PLAYER = Path(__file__).parent / "player.py"
+
+
+class PlayedPython:
+    """Stands where PythonCommand does and runs the player instead of the library."""
+
+    def __init__(self, part: str, result: Path | None = None) -> None:
+        self.environment = {**os.environ, "PLAY": part, "PLAY_RESULT": str(result or "")}
+        self.asked: list[tuple[str, ...]] = []
+
+    def ldmseg(self, *arguments: str) -> list[str]:
+        self.asked.append(arguments)
+        return [sys.executable, "-S", str(PLAYER), *arguments]
+
+
+class Panel:
+    """The open panel. `ui` has its widgets by name, as the module sees them."""
+
+    def __init__(self, module: Any, host: install.Host) -> None:
+        self.host = host
+        self.widget, self.area = install.open_panel(module, host)
+        self.ui = self.widget.ui
+        self.wait()
+
+    # looking
+
+    def shown(self, name: str) -> bool:
+        """Whether a person would see the widget, scrolling allowed."""
+        widget = getattr(self.ui, name)._qt
+        return widget.isVisibleTo(self.area.widget()) and not widget.visibleRegion().isEmpty() or self._scrolled_to(widget)
+
+    def text(self, name: str) -> str:
+        return getattr(self.ui, name).text
+
+    def tip(self, name: str) -> str:
+        return getattr(self.ui, name).toolTip
+
+    def enabled(self, name: str) -> bool:
+        return getattr(self.ui, name)._qt.isEnabled()
+
+    def chosen(self, name: str) -> str | None:
+        node = getattr(self.ui, name).currentNode()
+        return node.GetName() if node is not None else None
+
+    def cell(self, table: str, row: int, column: int) -> str:
+        return getattr(self.ui, table).item(row, column).text()
+
+    def buttons(self) -> list[QtWidgets.QAbstractButton]:
+        kinds = (QtWidgets.QPushButton, QtWidgets.QToolButton)
+        found = [b for kind in kinds for b in self.area.widget().findChildren(kind)]
+        return [b for b in found if b.objectName() and not b.objectName().startswith("qt_")]
+
+    def picture(self, path: Path, height: int | None = None) -> None:
+        """The whole panel as a PNG, however long it is."""
+        panel = self.area.widget()
+        self.area.resize(500, height or max(400, panel.sizeHint().height() + 4))
+        self.wait(0.1)
+        self.area.grab().save(str(path))
+
+    # doing
+
+    def click(self, name: str) -> None:
+        widget = getattr(self.ui, name)._qt
+        assert self.shown(name), f"'{name}' cannot be seen, so it cannot be clicked"
+        assert widget.isEnabled(), f"'{name}' is switched off: {widget.toolTip()}"
+        QtTest.QTest.mouseClick(widget, QtCore.Qt.MouseButton.LeftButton, pos=QtCore.QPoint(12, 8))
+        self.wait()
+
+    def open(self, group: str) -> None:
+        if getattr(self.ui, group).collapsed:
+            getattr(self.ui, group)._qt.setChecked(True)
+        self.wait()
+
+    def choose(self, selector: str, node: Any) -> None:
+        box = getattr(self.ui, selector)._qt.box
+        box.setCurrentIndex(box.findData(node.GetID() if node is not None else ""))
+        self.wait(0.05)
+
+    def pick(self, combo: str, text: str) -> None:
+        box = getattr(self.ui, combo)._qt
+        index = box.findText(text, QtCore.Qt.MatchFlag.MatchContains)
+        assert index >= 0, f"'{combo}' does not offer '{text}'"
+        box.setCurrentIndex(index)
+        self.wait()
+
+    def slide(self, slider: str, value: float) -> None:
+        getattr(self.ui, slider)._qt.box.setValue(value)
+        self.wait(0.1)
+
+    def click_cell(self, table: str, row: int, column: int) -> None:
+        widget = getattr(self.ui, table)._qt
+        place = widget.visualItemRect(widget.item(row, column))
+        inside = QtCore.QPoint(place.left() + 10, place.center().y())
+        QtTest.QTest.mouseClick(widget.viewport(), QtCore.Qt.MouseButton.LeftButton, pos=inside)
+        self.wait()
+
+    def wait(self, seconds: float = 0.02) -> None:
+        QtTest.QTest.qWait(int(seconds * 1000))
+
+    def wait_until(self, true: Callable[[], bool], seconds: float = 20.0) -> None:
+        end = time.monotonic() + seconds
+        while not true():
+            assert time.monotonic() < end, f"nothing came of it in {seconds:g} s; the panel says: {self.text('runOutcome')!r}"
+            self.wait()
+
+    def run(self, part: str, result: Path | None = None) -> PlayedPython:
+        """Let the player play this part for every run from now on."""
+        self.widget.logic.python = played = PlayedPython(part, result)
+        return played
+
+    def finished(self, seconds: float = 20.0) -> None:
+        self.wait_until(lambda: not self.widget.segmentPanel.running and not self.widget.syntheticPanel.running, seconds)
+        self.wait()
+
+    def answer(self, *answers: Any) -> None:
+        """What the user will say to the next dialogs."""
+        self.host.app.dialogs.answers = list(answers)
+
+    def close(self) -> None:
+        self.host.app.moduleManager().unload(install.MODULE)
+        self.area.close()
+        self.area.deleteLater()
+        self.wait()
+
+    def _scrolled_to(self, widget: QtWidgets.QWidget) -> bool:
+        self.area.ensureWidgetVisible(widget)
+        self.wait(0.01)
+        return widget.isVisible() and not widget.visibleRegion().isEmpty()
+
+
+def volume(name: str, array: np.ndarray, affine: np.ndarray) -> Any:
+    """A volume in the scene, as if it had been loaded."""
+    node = slicer.mrmlScene.CreateNodeByClass("vtkMRMLScalarVolumeNode")
+    node.UnRegister(None)
+    node.SetName(name)
+    node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(np.asarray(affine, dtype=float)))
+    slicer.util.updateVolumeFromArray(node, np.ascontiguousarray(array.T))
+    slicer.mrmlScene.AddNode(node)
+    node.CreateDefaultDisplayNodes()
+    return node
+
+
+def no_failures() -> None:
+    found = failures.take()
+    assert not found, "\n".join(found)
+
+
+__all__ = ["Panel", "PlayedPython", "no_failures", "unwrap", "volume"]

@@ -1,0 +1,86 @@
+"""Group 1: which volume is which, and what speaks against them."""
+
+from __future__ import annotations
+
+import numpy as np
+import slicer
+from driver import volume
+from small_result import AFFINE, image
+
+
+def test_the_four_volumes_are_guessed_when_they_are_loaded(panel, patient):
+    chosen = {name: panel.chosen(f"{name}Selector") for name in patient}
+    assert chosen == {name: node.GetName() for name, node in patient.items()}
+    assert panel.enabled("segmentButton")
+
+
+def test_each_volume_has_its_facts_under_it(panel, patient):
+    assert panel.shown("t1cFacts")
+    assert "40×36×30" in panel.text("t1cFacts")
+
+
+def test_a_wrong_guess_can_be_corrected_and_is_not_guessed_back(panel, patient):
+    other = volume("Müller T1 post contrast again", image(), AFFINE)
+    panel.choose("t1cSelector", other)
+    panel.wait(0.4)
+    assert panel.chosen("t1cSelector") == other.GetName()
+    assert panel.widget._parameters.t1c is other
+
+
+def test_guess_again_brings_the_names_back(panel, patient):
+    panel.choose("t2wSelector", patient["t2f"])
+    assert "FLAIR" in panel.chosen("t2wSelector")
+    panel.click("guessButton")
+    assert panel.chosen("t2wSelector") == patient["t2w"].GetName()
+
+
+def test_the_same_volume_twice_is_a_problem_in_panel_and_tooltip(panel, patient):
+    panel.choose("t2wSelector", patient["t2f"])
+    assert not panel.enabled("segmentButton")
+    problem = next(f.text for f in panel.widget.inputs.findings if f.is_problem)
+    assert problem in panel.tip("segmentButton")
+    assert "FLAIR" in problem and panel.shown("findingsLabel")
+
+
+def test_a_missing_sequence_is_named(panel, patient):
+    panel.choose("t2fSelector", None)
+    assert not panel.enabled("segmentButton")
+    assert "FLAIR" in panel.tip("segmentButton")
+
+
+def test_deleting_a_volume_empties_its_selector_and_nothing_else(panel, patient):
+    slicer.mrmlScene.RemoveNode(patient["t1n"])
+    panel.wait(0.4)
+    assert panel.chosen("t1nSelector") is None
+    assert panel.chosen("t1cSelector") == patient["t1c"].GetName()
+    assert not panel.enabled("segmentButton")
+
+
+def test_an_empty_volume_is_told_in_words(panel, patient):
+    empty = volume("Müller T2 empty", np.zeros_like(image()), AFFINE)
+    panel.choose("t2wSelector", empty)
+    assert not panel.enabled("segmentButton")
+    assert "T2 empty" in panel.tip("segmentButton") or "T2" in panel.tip("segmentButton")
+
+
+def test_a_volume_without_voxels_does_not_hurt(panel, patient):
+    hollow = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "hollow")
+    panel.choose("t1nSelector", hollow)
+    assert not panel.enabled("segmentButton")
+    assert panel.text("t1nFacts") == "no voxels"
+
+
+def test_grids_that_differ_are_said_to_be_resampled_and_do_not_stop_the_run(panel, patient):
+    moved = AFFINE.copy()
+    moved[:3, 3] += 0.6
+    other = volume("Müller FLAIR shifted", image() * 1.3, moved)
+    panel.choose("t2fSelector", other)
+    assert panel.enabled("segmentButton")
+    assert "resampled" in panel.text("findingsLabel")
+
+
+def test_a_volume_under_a_transform_is_called_transformed(panel, patient):
+    transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    patient["t1c"].SetAndObserveTransformNodeID(transform.GetID())
+    panel.widget.enter()
+    assert "transformed" in panel.text("t1cFacts")

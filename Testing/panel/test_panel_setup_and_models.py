@@ -1,0 +1,189 @@
+"""Setting up, the models, and synthetic masks."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from LDMSegLib.models.bundle import EMBEDDED
+
+
+class Installation:
+    """Stands where LDMSegModule.Installation does: torch is missing until it is installed."""
+
+    def __init__(self):
+        from LDMSegModule.Installed import Installed
+        from LDMSegModule.Requirement import TORCH
+
+        self.state, self.installed, self.ready = Installed(missing=(TORCH,)), [], Installed()
+
+    def absent(self):
+        return self.state.missing
+
+    def start_check(self, done):
+        installation = self
+
+        class Run:
+            running = True
+
+            def poll(self):
+                Run.running = False
+                done(installation.state)
+
+            def cancel(self): ...
+
+        return Run()
+
+    def consent(self, installed, folder=None):
+        return f"install torch from {folder or 'the internet'}?"
+
+    def install(self, installed):
+        self.installed.append("internet")
+        self.state = self.ready
+
+    def install_from_folder(self, installed, folder):
+        self.installed.append(folder)
+        self.state = self.ready
+
+
+@pytest.fixture
+def bare(panel):
+    """The panel in a Slicer without torch."""
+    installation = Installation()
+    panel.widget.setupPanel._installation = installation
+    panel.widget.setupPanel.look()
+    return installation
+
+
+def test_a_missing_package_shows_setting_up_and_switches_the_buttons_off(panel, bare, patient):
+    assert panel.shown("setupGroup") and "torch is missing" in panel.text("setupText")
+    assert "torch is missing" in panel.tip("segmentButton") and not panel.enabled("drawButton")
+
+
+def test_nothing_is_installed_without_consent(panel, bare):
+    panel.answer(False)
+    panel.click("installButton")
+    assert bare.installed == []
+
+
+def test_after_consent_it_is_installed_tried_and_the_buttons_come_on(panel, bare, patient):
+    panel.answer(True)
+    panel.click("installButton")
+    panel.wait_until(lambda: panel.enabled("segmentButton"))
+    assert bare.installed == ["internet"]
+    assert panel.host.app.dialogs.shown == ["install torch from the internet?"]
+
+
+def test_an_offline_computer_installs_from_a_folder(panel, bare, tmp_path):
+    panel.answer(str(tmp_path), True)
+    panel.click("installFolderButton")
+    panel.wait_until(lambda: bare.state.ready)
+    assert bare.installed == [tmp_path]
+
+
+def test_a_failed_installation_is_told(panel, bare):
+    from LDMSegModule.Installation import InstallationError
+
+    def fail(installed):
+        raise InstallationError("The PyTorch extension is not installed.")
+
+    bare.install = fail
+    panel.answer(True)
+    panel.click("installButton")
+    assert panel.text("setupText") == "The PyTorch extension is not installed."
+
+
+@pytest.fixture
+def models(panel, tmp_path, monkeypatch):
+    """A model of the user's own beside the embedded one."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    own = tmp_path / "ldmseg" / "bundles" / "mein-modell"
+    shutil.copytree(EMBEDDED / "ldmseg-small", own)
+    panel.widget._modelsChanged()
+    panel.open("modelsGroup")
+    return own
+
+
+def row_of(panel, origin: str) -> int:
+    return next(row for row in range(panel.ui.modelsTable.rowCount) if panel.cell("modelsTable", row, 2) == origin)
+
+
+def test_models_are_listed_with_size_and_origin(panel, models):
+    assert panel.cell("modelsTable", row_of(panel, "part of LDMSeg"), 1).endswith(" MB")
+    assert row_of(panel, "yours") >= 0
+
+
+def test_the_embedded_model_cannot_be_deleted_and_the_tooltip_says_why(panel, models):
+    panel.click_cell("modelsTable", row_of(panel, "part of LDMSeg"), 0)
+    assert not panel.enabled("deleteButton") and "stays" in panel.tip("deleteButton")
+
+
+def test_ones_own_model_is_deleted_after_asking(panel, models):
+    panel.click_cell("modelsTable", row_of(panel, "yours"), 0)
+    panel.answer(False)
+    panel.click("deleteButton")
+    assert models.is_dir()
+    panel.answer(True)
+    panel.click("deleteButton")
+    assert not models.exists() and panel.ui.modelsTable.rowCount == 1
+    assert "was deleted" in panel.text("modelsMessage")
+
+
+def test_a_model_is_verified_in_the_background(panel, models):
+    played = panel.run("verified")
+    panel.click("verifyButton")
+    assert not panel.enabled("verifyButton") and "running" in panel.tip("verifyButton")
+    panel.wait_until(lambda: "is whole" in panel.text("modelsMessage"))
+    assert played.asked[0][:2] == ("models", "verify")
+
+
+def test_masks_are_drawn_with_what_the_panel_asks_for(panel, patient, tmp_path):
+    panel.open("syntheticGroup")
+    played = panel.run("disk")
+    panel.ui.masksBox._qt.setValue(3)
+    panel.ui.minimumBox._qt.setValue(2.5)
+    panel.ui.masksFolder.currentPath = str(tmp_path / "Masken ä")
+    panel.choose("likeSelector", patient["t1c"])
+    panel.click("drawButton")
+    panel.finished()
+    asked = " ".join(played.asked[0])
+    assert "synthesize -n 3" in asked and "--min-volume 2.5" in asked and "--like" in asked and "Masken ä" in asked
+    assert "no space left" in panel.text("drawOutcome")
+
+
+def test_drawing_is_cancelled_like_segmenting(panel):
+    panel.open("syntheticGroup")
+    panel.run("slow")
+    panel.click("drawButton")
+    assert "Masks are being drawn" in panel.tip("segmentButton")
+    panel.wait_until(lambda: "Member" in panel.text("drawStage"))
+    panel.click("drawCancelButton")
+    panel.finished()
+    assert "unchanged" in panel.text("drawOutcome") and panel.enabled("drawButton")
+
+
+def test_without_a_folder_masks_cannot_be_drawn(panel):
+    panel.ui.masksFolder.currentPath = ""
+    assert not panel.enabled("drawButton") and "folder" in panel.tip("drawButton")
+
+
+def test_a_folder_for_masks_is_suggested_that_is_not_there_yet(panel):
+    suggested = Path(panel.ui.masksFolder.currentPath)
+    assert suggested.is_absolute() and not suggested.exists()
+
+
+def test_the_synthetic_patient_is_offered_in_sample_data(host, module, monkeypatch):
+    import sys
+    import types
+
+    registered = {}
+    sample_data = types.ModuleType("SampleData")
+    sample_data.SampleDataLogic = type(
+        "SampleDataLogic", (), {"registerCustomSampleDataSource": staticmethod(lambda **source: registered.update(source))}
+    )
+    monkeypatch.setitem(sys.modules, "SampleData", sample_data)
+    module._registerSampleData()
+    assert registered["category"] == "LDMSeg" and len(registered["nodeNames"]) == 4
+    assert Path(registered["thumbnailFileName"]).name == "LDMSeg.png"
