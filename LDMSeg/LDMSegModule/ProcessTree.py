@@ -37,6 +37,7 @@ class ProcessTree:
         """
         self._command, self._environment = list(command), dict(environment)
         self._job = WindowsJob() if os.name == "nt" else None
+        self._strays: list[int] | None = None
         self.process = subprocess.Popen(
             self._command,
             env=self._environment,
@@ -58,14 +59,20 @@ class ProcessTree:
         with contextlib.suppress(OSError):
             subprocess.Popen([self._command[0], "-c", _PRESS_BREAK, str(self.process.pid)], env=self._environment, creationflags=_NO_WINDOW)
 
+    def look_around(self) -> None:
+        """Note who belongs to it, which takes a moment on a busy computer, so that `kill` need not."""
+        if self._job is None:
+            self._strays = _descendants(self.process.pid)
+
     def kill(self) -> None:
         """End all of it now. What has already ended does no harm."""
         if self._job is not None:
             self._job.terminate()
             return
-        strays = _descendants(self.process.pid)
+        if self._strays is None:
+            self.look_around()
         self._signal(signal.SIGKILL)
-        for pid in strays:  # those that left the group
+        for pid in self._strays or ():  # those that left the group
             with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
 

@@ -8,13 +8,17 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Requirement:
-    """A distribution on PyPI and the module to import of it. `megabytes` is what pip has to fetch, without what it needs itself."""
+    """A distribution on PyPI and the module to import of it. `megabytes` is what pip has to fetch, without what it needs itself.
+
+    `alone`: only files of it are read. It is then never imported, and installed without what it needs itself.
+    """
 
     package: str
     module: str
     least: str
     megabytes: float
     purpose: str
+    alone: bool = False
 
     @property
     def specifier(self) -> str:
@@ -39,8 +43,14 @@ BASE = (
     Requirement("tqdm", "tqdm", "4.66", 0.1, "progress on a terminal"),
     Requirement("matplotlib", "matplotlib", "3.8", 9.9, "draws the report"),
 )
-SAMPLE = Requirement("nilearn", "nilearn", "0.10", 11.5, "carries the brain template of the synthetic sample patient")
-"""Only that template is read of it, so it is installed without the large packages that it needs itself."""
+PREPARE = (
+    Requirement("SimpleITK", "SimpleITK", "2.2", 52.7, "brings raw scans into register; part of Slicer"),
+    Requirement("pydicom", "pydicom", "2.4", 2.4, "reads DICOM; part of Slicer"),
+    Requirement("deepbet", "deepbet", "1.0.2", 10.3, "carries the network that finds the brain in scans with a skull", alone=True),
+)
+"""For raw scans only: wanted when a run says that one of them is missing."""
+
+SAMPLE = Requirement("nilearn", "nilearn", "0.10", 11.5, "carries the brain template of the synthetic sample patient", alone=True)
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -2,7 +2,7 @@
 
 Run as a file by the Python that is asked about, so it needs nothing but the standard library:
 
-    python TrialImport.py PACKAGE:MODULE ...
+    python TrialImport.py PACKAGE:MODULE PACKAGE: ...      (without a module: only whether the package is there)
 
 Each module is announced before it is tried: when the process crashes, the last one announced is to blame.
 """
@@ -23,6 +23,11 @@ def tell(event: str, **values: object) -> None:
 
 def tried(package: str, module: str) -> dict[str, str]:
     """{"version": ...}, {"missing": ""} or {"broken": why}."""
+    if not module:
+        try:
+            return {"version": importlib.metadata.version(package)}
+        except importlib.metadata.PackageNotFoundError:
+            return {"missing": ""}
     try:
         if importlib.util.find_spec(module) is None:
             return {"missing": ""}

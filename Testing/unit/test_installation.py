@@ -12,7 +12,7 @@ from background import follow
 from LDMSegModule.Installation import Installation, InstallationError
 from LDMSegModule.Installed import Installed
 from LDMSegModule.PythonCommand import PythonCommand
-from LDMSegModule.Requirement import BASE, SAMPLE, TORCH, Requirement
+from LDMSegModule.Requirement import BASE, PREPARE, SAMPLE, TORCH, Requirement
 
 ROOT = Path(__file__).parents[2]
 GOOD, OLD, GONE, BAD, DEADLY = (
@@ -107,10 +107,21 @@ def test_a_broken_package_is_installed_anew_alone(python):
     assert recorder.calls == [("--force-reinstall", "--no-deps", "ldm_bad>=1.0")]
 
 
+def test_an_optional_package_is_wanted_once_a_run_has_missed_it(python):
+    setup = Installation(python, Recorder(), BASE)
+    assert "deepbet" not in setup.consent(installed(missing=PREPARE))
+    assert setup.want("deepbet") and setup.want("deepbet") and setup.want("monai") and not setup.want("something else")
+    assert setup.consent(installed(missing=PREPARE)).count("deepbet") == 1
+
+
 def test_a_package_of_which_only_a_file_is_read_comes_alone(python):
     recorder = Recorder()
     Installation(python, recorder, BASE).install_alone(SAMPLE)
-    assert recorder.calls == [("--no-deps", SAMPLE.specifier)]
+    Installation(python, recorder, (GOOD, SAMPLE)).install(installed(missing=(SAMPLE, GOOD)))
+    assert recorder.calls == [("--no-deps", SAMPLE.specifier), (GOOD.specifier,), ("--no-deps", SAMPLE.specifier)]
+    there = Requirement("pytest", "not to be imported", "1.0", 1.0, "", alone=True)
+    found = Installation(python, recorder, (there, Requirement("ldm-gone", "x", "1", 1.0, "", alone=True))).check()
+    assert found.versions == {"pytest": pytest.__version__} and [r.package for r in found.missing] == ["ldm-gone"]
 
 
 def test_a_broken_torch_is_left_to_the_pytorch_extension(python):
