@@ -16,12 +16,14 @@ from LDMSegLib.specification import Sequence
 _OTHER_WORDS = frozenset(
     "localizer localiser scout survey plane adc dwi dti trace tracew diffusion ep2d epi swi swan swip venbold phase mip minip "
     "perf perfusion pwi dsc dce asl cbf cbv mtt ttp tof mra mrv angio colfa tensor sub subtraction fmri bold spectroscopy csi mrs "
-    "ciss fiesta t2star star medic hemo pd proton screensave report fieldmap calibration asset mpr".split()
+    "ciss fiesta t2star star medic hemo pd proton screensave report fieldmap calibration asset".split()
 )
-_WITHOUT = re.compile(r"(?<![a-z0-9])(c ?-|-c|w/?o( (c|gd|contrast|km))?)(?![a-z0-9])", re.IGNORECASE)
-_WITH = re.compile(r"(?<![a-z0-9])(c ?\+|\+ ?c|\+ ?gd|gd ?\+)(?![a-z0-9])", re.IGNORECASE)
-_NATIVE_WORDS = frozenset("without pre non no nativ native unenhanced plain precontrast noncontrast".split())
-_AFTER_WORDS = frozenset("gd gad gado gadolinium post ce km contrast enhanced postcontrast postgd".split())
+_WITHOUT = re.compile(r"(?<![a-z0-9])(c ?-|-c|w/?o( (c|gd|contrast|km)|$))(?![a-z0-9])", re.IGNORECASE)
+_WITH = re.compile(r"(?<![a-z0-9])(c ?\+|\+ ?c|\+ ?gd|gd ?\+|w/ ?(c|gd|contrast))(?![a-z0-9])", re.IGNORECASE)
+_SURGERY = re.compile(r"(?<![a-z0-9])(pre|post)[ -]?(op|operative|surgery|surgical|rt|radiation)(?![a-z0-9])", re.IGNORECASE)
+_BEFORE = frozenset("pre nativ native unenhanced plain precontrast noncontrast".split())
+_NOT = frozenset("without no non not".split())
+_AFTER = frozenset("gd gad gado gadolinium post ce km contrast enhanced postcontrast postgd".split())
 
 OTHER = ""
 """Given instead of a sequence or family where something else was recognised."""
@@ -49,17 +51,32 @@ def from_words(words: tuple[str, ...], sequences: tuple[Sequence, ...]) -> tuple
 
 
 def contrast_in_words(words: tuple[str, ...]) -> bool | None:
-    """Whether the words say that contrast agent was given: True, False (they say it wasn't), None (they don't speak of it)."""
-    found = set(tokens(plain(" ".join(words))))
-    if found & _NATIVE_WORDS:
-        return False
-    return True if found & _AFTER_WORDS else None
+    """Whether the words say that contrast agent was given: True, False (they say it wasn't), None (nothing, or both)."""
+    before = after = False
+    previous = ""
+    for word in (word for text in words for word in (*tokens(plain(text)), "")):
+        if word in _AFTER:
+            # "no contrast" is before, but "post no fat sat" is after: a "no" belongs to the word behind it.
+            before |= previous in _NOT or previous in _BEFORE
+            after |= previous not in _NOT and previous not in _BEFORE
+        before |= word in _BEFORE
+        previous = word
+    return None if before == after else after
+
+
+def contrast_unspoken(words: tuple[str, ...]) -> bool:
+    """Whether no word about contrast agent is there at all, as against words that contradict each other."""
+    return not any(set(tokens(plain(text))) & (_AFTER | _BEFORE) for text in words)
 
 
 def plain(text: str) -> str:
-    """A description in the words that aliases are made of: "C+" and "+Gd" are contrast, "C-" and "w/o" its absence."""
-    text = _WITH.sub(" contrast ", _WITHOUT.sub(" without contrast ", text.replace("_", " ")))
-    return text.replace("*", "star").replace(".", " ")
+    """A description in the words that aliases are made of: "C+" and "+Gd" are contrast, "C-" and "w/o" its absence.
+
+    An operation before or after which a scan was made is no contrast agent.
+    """
+    text = _SURGERY.sub(" ", text.replace("_", " "))
+    text = _WITH.sub(" contrast ", _WITHOUT.sub(" without contrast ", text))
+    return text.replace("*", "star").replace(".", " ").replace("/", " ")
 
 
 def from_timing(a: Acquisition) -> tuple[str | None, str]:

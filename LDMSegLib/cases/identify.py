@@ -17,7 +17,7 @@ import numpy as np
 from LDMSegLib.cases import contrast, contrast_table
 from LDMSegLib.cases.dicom import Series, read_series
 from LDMSegLib.cases.dicom_slices import Acquisition
-from LDMSegLib.cases.evidence import OTHER, contrast_in_words, from_timing, from_words
+from LDMSegLib.cases.evidence import OTHER, contrast_in_words, contrast_unspoken, from_timing, from_words
 from LDMSegLib.cases.naming import stem
 from LDMSegLib.cases.read import read_volume
 from LDMSegLib.cases.volume import Volume
@@ -181,8 +181,8 @@ class _Search:
     def _sort_t1(self, candidate: Candidate, text: str, reason: str) -> None:
         """A T1 image: before or after contrast agent?"""
         worded, tagged = contrast_in_words(candidate.words), candidate.acquisition.contrast
-        if worded is None and from_words(candidate.words, self.sequences)[0] == "t1c":
-            worded = True
+        if worded is None and contrast_unspoken(candidate.words) and from_words(candidate.words, self.sequences)[0] == "t1c":
+            worded = True  # an alias says it in a word of its own, as in "ct1"
         if worded is not None and tagged is not None and worded != tagged:
             self.t1.append(candidate)  # its words and its header contradict each other: neither counts
         elif worded or tagged:

@@ -13,7 +13,7 @@ from dicom_files import head, write_series
 from LDMSegLib.cases import contrast
 from LDMSegLib.cases.dicom import read_dicom_folder
 from LDMSegLib.cases.dicom_slices import Acquisition
-from LDMSegLib.cases.evidence import from_timing
+from LDMSegLib.cases.evidence import contrast_in_words, from_timing
 from LDMSegLib.cases.identify import CERTAIN, GUESS, LIKELY, Candidate, candidates_of_files, candidates_of_series, identify
 from LDMSegLib.cases.volume import Volume
 from LDMSegLib.errors import InputError
@@ -84,6 +84,24 @@ def test_descriptions_of_a_usual_exam_are_understood_and_the_rest_is_left_out():
 def test_the_ways_to_say_contrast_agent(native, after):
     found = told(image(after, T1), image(native, T1), image("T2", T2), image("FLAIR", FLAIR))
     assert (found["t1n"][0], found["t1c"][0]) == (native, after)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("T1 POST NO FS", True),
+        ("T1 +C w/o FS", True),
+        ("T1 without contrast", False),
+        ("T1 pre contrast", False),
+        ("T1 non-enhanced", False),
+        ("T1 post-op", None),
+        ("T1 pre op GD", True),
+        ("T1 pre and post", None),
+        ("T1 SE", None),
+    ],
+)
+def test_a_negation_belongs_to_the_word_behind_it_and_an_operation_is_no_contrast_agent(words, said):
+    assert contrast_in_words((words,)) is said
 
 
 def test_a_t1_flair_is_a_t1_and_a_flair_after_contrast_agent_is_still_a_flair():
