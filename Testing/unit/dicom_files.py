@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pydicom
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
+from pydicom.uid import EnhancedMRImageStorage, ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
 STUDY, FRAME = generate_uid(entropy_srcs=["study"]), generate_uid(entropy_srcs=["frame"])
 
@@ -59,6 +59,36 @@ def write_series(
         files.append(folder / f"{number}_{k:03d}")  # as many archives do: without an ending
         item.save_as(files[-1], enforce_file_format=True)
     return files
+
+
+def write_enhanced(file: Path, array: np.ndarray, affine: np.ndarray, slope: float = 1.0, **tags: Any) -> Path:
+    """Write a volume (columns, rows, slices) as one Enhanced MR file, its frames in reverse order of place."""
+    lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
+    spacing = np.linalg.norm(lps[:3, :3], axis=0)
+    item = _image(generate_uid(entropy_srcs=[str(file)]), 0, "ENHANCED", 1, "P1")
+    item.SOPClassUID = item.file_meta.MediaStorageSOPClassUID = EnhancedMRImageStorage
+    item.Rows, item.Columns, item.NumberOfFrames = array.shape[1], array.shape[0], array.shape[2]
+    shared, orientation, measures, values, echo = (Dataset() for _ in range(5))
+    orientation.ImageOrientationPatient = [round(float(v), 9) for v in (*lps[:3, 0] / spacing[0], *lps[:3, 1] / spacing[1])]
+    measures.PixelSpacing, measures.SliceThickness = [float(spacing[1]), float(spacing[0])], float(spacing[2])
+    values.RescaleSlope, values.RescaleIntercept, values.RescaleType = slope, 0.0, "US"
+    echo.EffectiveEchoTime = tags.pop("EchoTime", 10.0)
+    shared.PlaneOrientationSequence, shared.PixelMeasuresSequence = [orientation], [measures]
+    shared.PixelValueTransformationSequence, shared.MREchoSequence = [values], [echo]
+    item.SharedFunctionalGroupsSequence = [shared]
+    frames = []
+    for k in reversed(range(array.shape[2])):
+        own, place = Dataset(), Dataset()
+        place.ImagePositionPatient = [round(float(v), 6) for v in lps[:3, 3] + k * lps[:3, 2]]
+        own.PlanePositionSequence = [place]
+        frames.append(own)
+    item.PerFrameFunctionalGroupsSequence = frames
+    for name, value in tags.items():
+        setattr(item, name, value)
+    item.PixelData = np.ascontiguousarray(array[:, :, ::-1].T).tobytes()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    item.save_as(file, enforce_file_format=True)
+    return file
 
 
 def change(file: Path, **tags: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pydicom
 import pytest
-from dicom_files import change, head, write_series
+from dicom_files import change, head, write_enhanced, write_series
 from pydicom.uid import generate_uid
 from scipy.spatial.transform import Rotation
 
@@ -42,6 +42,16 @@ def test_an_oblique_series_comes_back_voxel_for_voxel_and_in_place(folder):
     assert np.abs(volume.affine - OBLIQUE).max() < 1e-4
     assert series.files == tuple(files)
     assert is_dicom_folder(folder)
+
+
+def test_an_enhanced_file_of_many_frames_is_read_like_a_classic_series(folder):
+    array = head(SHAPE)
+    file = write_enhanced(folder / "one", array, OBLIQUE, slope=0.5, EchoTime=95.0)
+    (series,) = read_dicom_folder(folder)
+    volume = read_series(series)
+    np.testing.assert_array_equal(volume.array, array * 0.5)
+    assert np.abs(volume.affine - OBLIQUE).max() < 1e-4
+    assert (series.files, series.acquisition.echo_time) == ((file,), 95.0)
 
 
 def test_the_geometry_is_simpleitks(folder):
