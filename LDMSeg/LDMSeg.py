@@ -272,12 +272,16 @@ class LDMSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _followScene(self):
         scene = slicer.mrmlScene
-        self._observed = [self.guard(slot) for slot in (self._sceneStartsClosing, self._sceneHasClosed, self._sceneChanged)]
-        starts, closed, changed = self._observed
-        self.addObserver(scene, scene.StartCloseEvent, starts)
-        self.addObserver(scene, scene.EndCloseEvent, closed)
-        for event in (scene.NodeAddedEvent, scene.NodeRemovedEvent, scene.EndImportEvent, scene.EndBatchProcessEvent):
-            self.addObserver(scene, event, changed)
+        for event, slot in (
+            (scene.StartCloseEvent, self._sceneStartsClosing),
+            (scene.EndCloseEvent, self._sceneHasClosed),
+            (scene.StartImportEvent, self._unbind),
+            (scene.EndImportEvent, self._sceneImported),
+            (scene.NodeAddedEvent, self._sceneChanged),
+            (scene.NodeRemovedEvent, self._sceneChanged),
+            (scene.EndBatchProcessEvent, self._sceneChanged),
+        ):
+            self.addObserver(scene, event, self.guard(slot))
 
     def _sceneStartsClosing(self):
         self.segmentPanel.stop(_(SCENE_CLOSED))
@@ -295,13 +299,18 @@ class LDMSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._emptied.EndModify(self._modifying)
             self._emptied = None
 
+    def _sceneImported(self):
+        # wrapped anew: a wrapper that saw the node before the volumes it refers to were loaded remembers that there are none
+        self._unbind()
+        self.initializeParameterNode()
+
     def _sceneChanged(self):
         if not slicer.mrmlScene.IsClosing():
             self.lookTimer.start()
 
     def _look(self):
         """Something was loaded or removed."""
-        if slicer.mrmlScene.IsBatchProcessing():
+        if slicer.mrmlScene.IsBatchProcessing() or slicer.mrmlScene.IsImporting():
             self.lookTimer.start()
             return
         self.initializeParameterNode()

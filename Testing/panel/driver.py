@@ -44,7 +44,14 @@ class Panel:
     def shown(self, name: str) -> bool:
         """Whether a person would see the widget, scrolling allowed."""
         widget = getattr(self.ui, name)._qt
-        return widget.isVisibleTo(self.area.widget()) and not widget.visibleRegion().isEmpty() or self._scrolled_to(widget)
+        if not widget.isVisibleTo(self.area.widget()):
+            return False
+        for _ in range(10):  # a layout that has just changed takes its time
+            self.area.ensureWidgetVisible(widget)
+            if not widget.visibleRegion().isEmpty():
+                return True
+            self.wait(0.03)
+        return False
 
     def text(self, name: str) -> str:
         return getattr(self.ui, name).text
@@ -138,11 +145,6 @@ class Panel:
         self.area.close()
         self.area.deleteLater()
         self.wait()
-
-    def _scrolled_to(self, widget: QtWidgets.QWidget) -> bool:
-        self.area.ensureWidgetVisible(widget)
-        self.wait(0.01)
-        return widget.isVisible() and not widget.visibleRegion().isEmpty()
 
 
 def volume(name: str, array: np.ndarray, affine: np.ndarray) -> Any:

@@ -152,8 +152,10 @@ def test_a_result_deleted_under_review_leaves_an_empty_review(panel, reviewed):
 def test_every_control_survives_a_result_that_vanishes_between_two_clicks(panel, reviewed):
     for node in reviewed.nodes:
         slicer.mrmlScene.RemoveNode(node)
-    panel.widget.review._threshold._slider.value = 0.7
-    panel.click("editButton")
+    panel.ui.probabilitySlider._qt.box.setValue(0.7)
+    panel.ui.editButton._qt.click()
+    panel.ui.nextButton._qt.click()
+    panel.ui.discardButton._qt.click()
     for name in ("surfaces", "regions", "label_map"):
         panel.widget.more.actions[name]._qt.trigger()
     panel.wait(0.4)
@@ -182,7 +184,7 @@ def test_everything_is_back_after_saving_and_loading_the_scene(panel, reviewed, 
     chosen, volumes = panel.chosen("t1cSelector"), panel.cell("volumesTable", 2, 1)
     saved = tmp_path / "Szene mit Umlaut ä.mrb"
     assert slicer.mrmlScene.WriteToMRB(str(saved))
-    panel.close()
+    host.app.moduleManager().unload("LDMSeg")
     install.new_scene(host.app.temporaryPath)
     again = Panel(module, host)
     try:
