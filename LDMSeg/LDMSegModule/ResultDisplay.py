@@ -45,11 +45,10 @@ class ResultDisplay:
         display.SetVisibility2DOutline(True)
         display.SetOpacity2DFill(0.25)
         display.SetOpacity2DOutline(1.0)
-        depth = {label.name: sum(label.name in region.labels for region in regions) for label in labels}
-        deepest = max(depth.values(), default=1)
-        for name, regions_around in depth.items():
-            # A label that lies in every region is the innermost one.
-            display.SetSegmentOpacity3D(name, 0.2 + 0.8 * ((max(regions_around, 1) - 1) / max(deepest - 1, 1)) ** 2)
+        for label in labels:
+            # A label that only one region holds is the outermost one, which the others lie in.
+            outermost = sum(label.name in region.labels for region in regions) == 1
+            display.SetSegmentOpacity3D(label.name, 0.2 if outermost else 0.7)
 
     def _map(self, node: Any, colours: ColourTable, low: float, high: float, threshold: float, title: str, labels: str) -> None:
         # Not CreateDefaultDisplayNodes: it looks for a window in every voxel, only to be told this one.

@@ -66,6 +66,8 @@ def _measured(world: SceneWithLogics, result_folder: Path, case: Path, folder: P
     results: list[Any] = []
 
     def results_on_screen() -> None:
+        for earlier in results:
+            earlier.segmentation.GetDisplayNode().SetVisibility(False)
         results.append(ResultImport(world.scene, specification).load(result_folder, t1c))
         Overlay(results[-1]).show("probability")
         for view in views:

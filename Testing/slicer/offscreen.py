@@ -120,6 +120,7 @@ def grab(window: Any) -> np.ndarray:
     reader = vtk.vtkWindowToImageFilter()
     reader.SetInput(window)
     reader.ReadFrontBufferOff()
+    reader.ShouldRerenderOff()
     reader.Update()
     image = reader.GetOutput()
     width, height, _ = image.GetDimensions()
@@ -136,6 +137,16 @@ class FourUp:
     def show(self, background: Any, field_of_view: float | None = None) -> None:
         for view in self.slices.values():
             view.show(background, field_of_view)
+
+    def caption(self, text: str) -> None:
+        """One line below the 3D view."""
+        if not hasattr(self, "_caption"):
+            self._caption = vtk.vtkTextActor()
+            self._caption.GetTextProperty().SetFontSize(11)
+            self._caption.GetTextProperty().SetColor(0.75, 0.78, 0.82)
+            self._caption.SetPosition(8, 8)
+            self.three_d.renderer.AddViewProp(self._caption)
+        self._caption.SetInput(text)
 
     def pixels(self, gap: int = 4) -> np.ndarray:
         """(height, width, 3) uint8."""
