@@ -4,7 +4,8 @@
 
 Each case is made raw by `make_raw` (the skull and neck are synthetic), prepared, segmented, and compared on the raw T1c's own grid
 with the same case untouched. Registration error is the distance between where the found and the true transform take points of the
-brain, 10 mm apart, a mean for each moved sequence. Every finished case is a row in FILE at once, and is not done again.
+brain, 10 mm apart, a mean for each moved sequence. Every finished case is a row in FILE at once,
+and is not done again by the same code.
 
 For the raw exam no true transform is known. Each of its images is registered to the prepared image of the same sequence, and the
 points are carried to the native T1c by two ways: through the prepared space, and through what preparing found.
@@ -13,6 +14,7 @@ points are carried to the native T1c by two ways: through the prepared space, an
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import resource
 import sys
@@ -23,7 +25,8 @@ from typing import Any
 
 import numpy as np
 
-from LDMSegLib.cases import checks
+from LDMSegLib.cases import brain, checks, preparation, registration, space
+from LDMSegLib.cases import plan as plan_module
 from LDMSegLib.cases.case import load_case
 from LDMSegLib.cases.geometry import resample_to
 from LDMSegLib.cases.naming import find_case
@@ -40,6 +43,7 @@ from LDMSegLib.models.device import choose_device
 from LDMSegLib.models.model import Model, sampling_mode
 from LDMSegLib.results.labels import region_masks
 from LDMSegLib.segment import Settings, segment
+from Testing.benchmarks import make_raw as make_raw_module
 from Testing.benchmarks.make_raw import make_raw
 from Testing.benchmarks.process import machine, table
 from Testing.benchmarks.real_data import ROOT, case_folders, truth, validation_folders
@@ -63,7 +67,7 @@ def main() -> None:
     arguments = parser.parse_args()
     bundle = find_bundle(arguments.bundle)
     mode = sampling_mode(bundle.specification, None, arguments.steps, arguments.members)
-    how = {"bundle": bundle.name, "members": mode.members, "steps": mode.steps, "seed": arguments.seed}
+    how = {"bundle": bundle.name, "members": mode.members, "steps": mode.steps, "seed": arguments.seed, "code": code()}
     done = [json.loads(line) for line in arguments.rows.read_text().splitlines()] if arguments.rows.exists() else []
     done = [row for row in done if row["how"] == how]
     if not arguments.only_table:
@@ -84,6 +88,12 @@ def main() -> None:
     print(exam_figures([row for row in done if row["case"] == EXAM]))
 
 
+def code() -> str:
+    """A fingerprint of the code that is judged: rows of another version are not counted."""
+    files = [Path(module.__file__) for module in (brain, plan_module, preparation, registration, space, make_raw_module)]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
+
+
 def made_raw(folder: Path, model: Model, seed: int) -> dict[str, Any]:
     """One prepared case made raw: what came back, beside the truth."""
     spec = model.specification
@@ -101,14 +111,14 @@ def made_raw(folder: Path, model: Model, seed: int) -> dict[str, Any]:
     wanted = _onto(masks, moved @ affine, target)
     untouched = _onto(segment(load_case(files, spec), model, Settings()).masks(), moved @ affine, target)
     found = segment(prepared.case, model, Settings())
-    brain = _onto((volumes[spec.reference].array > 0)[None], moved @ affine, target)[0]
+    true_brain = _onto((volumes[spec.reference].array > 0)[None], moved @ affine, target)[0]
     inside = prepared.case.target_inside()
     dices = {r: (dice(u, w), dice(f, w)) for r, u, f, w in zip(spec.region_names, untouched, found.masks(), wanted, strict=True)}
     return {
         "planes": dict(raw.planes),
         "errors_mm": errors,
         "dice": dices,
-        "brain_dice": dice(brain, inside),
+        "brain_dice": dice(true_brain, inside),
         "tumour_lost": float((wanted[-1] & ~inside).sum() / max(wanted[-1].sum(), 1)),
         **cost,
     }
