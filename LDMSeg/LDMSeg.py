@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import ctk
 import qt
 import slicer
 import vtk
@@ -102,7 +103,7 @@ class LDMSegLogic(ScriptedLoadableModuleLogic):
 
     def sample(self, complain):
         """The synthetic patient; `complain` is told a sentence when it cannot be made."""
-        folder = Path(slicer.app.cachePath) / "LDMSeg synthetic patient"
+        folder = Path(slicer.mrmlScene.GetCacheManager().GetRemoteCacheDirectory()) / "LDMSeg synthetic patient"
         return PatientSample(self.python, folder, _loadVolume, slicer.app.processEvents, complain)
 
     def run(self, arguments, listener):
@@ -242,6 +243,7 @@ class LDMSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _makeSynthetic(self):
         ui, notice = self.ui, Notice(self.ui.drawOutcome)
         guard = self._guard(notice)
+        ui.masksFolder.filters = ctk.ctkPathLineEdit.Dirs
         widgets = SyntheticWidgets(ui.drawButton, ui.drawFrame, ui.drawProgress, ui.drawStage, ui.drawCancelButton, ui.masksFolder)
         self.syntheticPanel = SyntheticPanel(
             widgets, notice, RunControl(self.logic.run, self._timer(), guard), self.logic.folders, self.logic.exporter,
@@ -325,10 +327,10 @@ class LDMSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def initializeParameterNode(self):
         """Take the parameter node of the scene as it is now."""
-        node = self.logic.getParameterNode()
-        if self._parameters is not None and node.parameterNode is self._parameters.parameterNode:
+        if self._parameters is not None and ScriptedLoadableModuleLogic.getParameterNode(self.logic) is self._parameters.parameterNode:
             return
         self._unbind()
+        node = self.logic.getParameterNode()
         self._parameters = node
         self._connection = node.connectGui(self.ui)
         self._parametersChangedSlot = self.guard(self._parametersChanged)

@@ -162,9 +162,9 @@ class SyntheticPanel:
         else:
             scene, id = self._like
             count = self._deliver(outcome.folder, scene.GetNodeByID(id) if scene is not None else None)
-            said = _("{count} synthetic masks are in the scene and in {folder}; nobody's tumour, research use only.").format(
-                count=count, folder=outcome.folder
-            )
+            many = _("{count} synthetic masks are in the scene and in {folder}: nobody's tumour, research use only.")
+            one = _("One synthetic mask is in the scene and in {folder}: nobody's tumour, research use only.")
+            said = (one if count == 1 else many).format(count=count, folder=outcome.folder)
             warnings = [sentence(text) for text in outcome.warnings]
             self.tell("\n".join([said, *warnings]), WARNING if warnings else GOOD)
             if self._parameters is not None:

@@ -47,7 +47,7 @@ class VolumesView:
                     "2.5th to 97.5th percentile of the {members} members' own volumes at the run's threshold: not a confidence interval."
                 ).format(members=members)
             )
-        self._table.setFixedHeight(ROW_HEIGHT * (rows + 1) + 12 if rows else 0)
+        self._table.setFixedHeight(ROW_HEIGHT * (rows + 1) + 4 if rows else 0)
 
     def _put(self, row: int, column: int, text: str, alignment: Any = None) -> Any:
         item = qt.QTableWidgetItem(text)

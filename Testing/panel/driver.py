@@ -76,8 +76,9 @@ class Panel:
 
     def picture(self, path: Path, height: int | None = None) -> None:
         """The whole panel as a PNG, however long it is."""
-        panel = self.area.widget()
-        self.area.resize(500, height or max(400, panel.sizeHint().height() + 4))
+        for _ in range(3):  # labels that wrap settle their height only once their width is known
+            self.wait(0.05)
+            self.area.resize(500, height or max(300, self.area.widget().minimumSizeHint().height() + 4))
         self.wait(0.1)
         self.area.grab().save(str(path))
 

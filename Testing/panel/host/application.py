@@ -111,7 +111,6 @@ class Application(Strict):
             commandOptions=lambda: Strict("commandOptions", testingEnabled=False),
             startupEnvironment=lambda: environment,
             temporaryPath=temporary,
-            cachePath=temporary,
             connect=self._startup.connect,
             slicerHome=os.path.dirname(os.path.dirname(sys.executable)),
             applicationName="Slicer",
