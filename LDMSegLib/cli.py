@@ -25,6 +25,7 @@ from LDMSegLib.events import Reporter
 
 COMMANDS = {
     "segment": "MRI in; label map, probabilities, variance, volumes and a report out",
+    "prepare": "raw scans in; co-registered images of the brain alone out, as segmenting needs them",
     "synthesize": "draw new tumour masks",
     "evaluate": "compare results with reference segmentations: lesion-wise and global Dice and HD95",
     "models": "list, verify, convert or export bundles, or say where one is",

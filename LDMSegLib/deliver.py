@@ -6,7 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from LDMSegLib.cases.case import Case
+from LDMSegLib.cases.preparation import Prepared
+from LDMSegLib.results.provenance import plain
 from LDMSegLib.results.segmentation import Segmentation
+from LDMSegLib.results.transforms import itk_matlab, itk_text
 from LDMSegLib.results.write import write_segmentation
 from LDMSegLib.specification import Specification
 
@@ -19,6 +22,7 @@ def deliver(
     convention: str | None = None,
     overwrite: bool = False,
     seconds: dict[str, float] | None = None,
+    prepared: Prepared | None = None,
 ) -> dict[str, Path]:
     """Write maps, tables, report and provenance; the folder appears complete or not at all.
 
@@ -30,6 +34,7 @@ def deliver(
         convention: of the label map's integers.
         overwrite: whether an earlier result of ours may be replaced.
         seconds: more timings for the provenance, of what came before the segmentation.
+        prepared: what was done to raw scans, for its transforms, its pictures and the provenance.
 
     Returns:
         The files by name, see `write_segmentation`.
@@ -39,6 +44,8 @@ def deliver(
     """
     timings = {name: round(value, 3) for name, value in (seconds or {}).items()}
     record = {**segmentation.provenance, "timings_s": {**timings, **segmentation.provenance["timings_s"]}}
+    if prepared is not None:
+        record["preparation"] = plain(prepared.record)
     segmentation = replace(segmentation, provenance=record)
 
     def report() -> bytes:
@@ -46,14 +53,27 @@ def deliver(
 
         return render_report(
             segmentation,
-            [ReportImage(_title(specification, name), case.volumes[name].array) for name in _shown(case, specification)],
+            [ReportImage(_title(specification, name), case.target_image(name)) for name in _shown(case, specification)],
             bundle=" ".join(part for part in (record["bundle"]["name"], record["bundle"]["version"]) if part),
             case=case.id,
             synthetic=record["synthetic_input"],
             details=_details(record),
         )
 
-    return write_segmentation(folder, segmentation, case.grid.header, report, convention, overwrite)
+    attachments = attached(prepared) if prepared is not None else None
+    return write_segmentation(folder, segmentation, case.target.header, report, convention, overwrite, attachments)
+
+
+def attached(prepared: Prepared) -> dict[str, bytes]:
+    """The transforms of a preparation as files, and a page with a picture of each step."""
+    from LDMSegLib.results.steps import StepPicture, render_steps  # matplotlib: not before it is needed
+
+    files = {}
+    for (source, target), matrix in prepared.transforms.items():
+        name = f"transform_{source}_to_{target}"
+        files |= {f"{name}.tfm": itk_text(matrix), f"{name}.mat": itk_matlab(matrix)}
+    pictures = [StepPicture(step.title, step.measure, step.image, step.outline, step.affine) for step in prepared.steps]
+    return {**files, "preparation.png": render_steps(pictures, prepared.case.id)}
 
 
 def _shown(case: Case, specification: Specification) -> list[str]:

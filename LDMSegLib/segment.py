@@ -70,7 +70,7 @@ def segment(
         cancellation: asked between steps; what is finished then is still a result, marked partial.
 
     Returns:
-        Everything on the grid of the case's reference sequence.
+        Everything on the grid of the case's target: its reference sequence, or the native grid of a prepared case.
 
     Raises:
         Cancelled: before the first member was finished.
@@ -94,7 +94,7 @@ def segment(
             f"the segmentation of '{case.id}' was cancelled before its first member was finished, so there is no result; run it again"
         )
     with timer.stage("restore", "Bringing the result to the image's grid"):
-        return _restored(case, model, settings, mri, ensemble, run, foreground, timer)
+        return _restored(case, model, settings, mri, ensemble, run, timer)
 
 
 def prepare(case: Case, spec: Specification, placed: PlacedGrid) -> np.ndarray:
@@ -137,16 +137,16 @@ def _restored(
     mri: np.ndarray,
     ensemble: _Ensemble,
     run: EnsembleRun,
-    foreground: np.ndarray,
     timer: _Timer,
 ) -> Segmentation:
-    spec, mode, grid = model.specification, model.mode, case.grid
+    spec, mode, target, to_case = model.specification, model.mode, case.target, case.target_affine
     mean, variance = ensemble.statistics.mean.cpu().numpy(), ensemble.statistics.variance.cpu().numpy()
     measures = examine(model, mri, mean, tuple(case.volumes), ensemble.limits) if spec.plausibility.ranges else {}
+    inside = case.target_inside()
     with ThreadPoolExecutor(max_workers=2) as pool:
-        probabilities, variance = pool.map(lambda a: from_grid(a, ensemble.placed, grid.affine, grid.shape) * foreground, (mean, variance))
+        probabilities, variance = pool.map(lambda a: from_grid(a, ensemble.placed, to_case, target.shape) * inside, (mean, variance))
     probabilities = calibrate(probabilities, spec.calibration, spec.regions)
-    voxel_mm3 = float(abs(np.linalg.det(grid.affine[:3, :3])))
+    voxel_mm3 = float(abs(np.linalg.det(target.affine[:3, :3])))
     labels = label_map(
         probabilities, spec.labels, spec.regions, ensemble.threshold, smallest_mm3=spec.min_component_mm3, voxel_mm3=voxel_mm3
     )
@@ -159,7 +159,7 @@ def _restored(
     provenance = build_provenance(
         bundle={"name": model.bundle.name, "version": model.bundle.version, "weights_sha256": spec.weights.sha256},
         inputs=[describe_input(name, volume.path) for name, volume in case.volumes.items() if volume.path is not None],
-        geometry=describe_geometry(grid.shape, grid.affine),
+        geometry=describe_geometry(target.shape, target.affine),
         seed=settings.seed,
         mode=settings.mode_name or spec.default_mode,
         sampler=mode.sampler,
@@ -188,16 +188,16 @@ def _restored(
         probabilities=probabilities,
         variance=variance,
         label_map=labels,
-        affine=grid.affine,
+        affine=target.affine,
         labels=spec.labels,
         regions=spec.regions,
         threshold=ensemble.threshold,
         members_finished=run.finished,
         members_requested=run.requested,
         volumes=measure(
-            region_masks(labels, spec.labels, spec.regions), probabilities, spec.regions, grid.affine, np.array(ensemble.volumes_ml)
+            region_masks(labels, spec.labels, spec.regions), probabilities, spec.regions, target.affine, np.array(ensemble.volumes_ml)
         ),
-        uncertain_regions=find_uncertain_regions(probabilities, spec.regions, grid.affine),
+        uncertain_regions=find_uncertain_regions(probabilities, spec.regions, target.affine),
         warnings=tuple(warnings),
         provenance=provenance,
     )

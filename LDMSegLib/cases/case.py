@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -34,11 +34,35 @@ class Sequences(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
+class Images:
+    """Images as read, in the specification's order, and what each shows."""
+
+    volumes: Mapping[str, Volume]
+    findings: Mapping[str, checks.Findings]
+
+
+@dataclass(frozen=True, eq=False)
+class Home:
+    """Where the result of a prepared case belongs: the native grid of one of its sequences.
+
+    `volume` is that sequence as it was read; `matrix` takes its world to the case's (RAS mm, rigid); `inside` (bool) is the
+    brain and `images` are all sequences, both on its grid.
+    """
+
+    sequence: str
+    volume: Volume
+    matrix: np.ndarray
+    inside: np.ndarray
+    images: Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
 class Case:
     """A patient: every present sequence on the grid of the reference one, in the specification's order.
 
     `volumes` all have the reference's shape and affine; each keeps its own file's path and header, so the header of
-    `volumes[reference]` is the one to write results with. `missing` names the sequences that are not there.
+    `volumes[reference]` is the one to write results with. `missing` names the sequences that are not there. A case that was
+    prepared from raw scans has a `home`: there, and not on its own grid, the result belongs.
     """
 
     id: str
@@ -46,11 +70,30 @@ class Case:
     reference: str
     warnings: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    home: Home | None = None
 
     @property
     def grid(self) -> Volume:
-        """The reference's volume: results have its shape, affine and header."""
+        """The reference's volume: all sequences have its shape and affine."""
         return self.volumes[self.reference]
+
+    @property
+    def target(self) -> Volume:
+        """The volume whose shape, affine and header results have."""
+        return self.home.volume if self.home else self.grid
+
+    @property
+    def target_affine(self) -> np.ndarray:
+        """Voxels of the target to the case's own world, RAS mm."""
+        return self.home.matrix @ self.home.volume.affine if self.home else self.grid.affine
+
+    def target_inside(self) -> np.ndarray:
+        """(X, Y, Z) bool on the target: where the brain is, and so where a result may be."""
+        return self.home.inside if self.home else self.foreground()
+
+    def target_image(self, name: str) -> np.ndarray:
+        """(X, Y, Z) of one sequence on the target, to be shown under the result."""
+        return self.home.images[name] if self.home else self.volumes[name].array
 
     def foreground(self) -> np.ndarray:
         """(X, Y, Z) bool: voxels that are not 0 in some sequence."""
@@ -72,11 +115,31 @@ def load_case(paths: Mapping[str, str | Path], specification: Sequences, id: str
         InputError: a required sequence is absent, an unknown one is given, one image is given twice, an image cannot be
             read or used (see `read_volume`), or a sequence does not overlap the reference in world space.
     """
-    files = _known(paths, specification)
-    volumes = _read(files)
+    files = known_files(paths, specification)
+    return assemble(read_images(files), specification, id or case_id(list(files.values())))
+
+
+def read_images(files: Mapping[str, Path]) -> Images:
+    """Read every file and look at it.
+
+    Raises:
+        InputError: a file cannot be read or used (see `read_volume`), or one image is given twice.
+    """
+    # Decompression lets other threads run; two files at a time keep memory small.
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        return look_at(dict(zip(files, pool.map(read_volume, files.values()), strict=True)))
+
+
+def look_at(volumes: Mapping[str, Volume]) -> Images:
+    """Inspect images that are in memory; raises InputError where one is given twice."""
     _reject_copies(volumes)
-    reference, warnings = _reference(tuple(volumes), specification)
-    findings = {name: checks.inspect(volume) for name, volume in volumes.items()}
+    return Images(volumes, {name: checks.inspect(volume) for name, volume in volumes.items()})
+
+
+def assemble(images: Images, specification: Sequences, id: str) -> Case:
+    """Bring images onto the reference's grid, as their headers say (see `load_case`)."""
+    volumes, findings = dict(images.volumes), images.findings
+    reference, warnings = reference_of(tuple(volumes), specification)
     warnings += checks.image_warnings(findings, reference)
     for name, volume in volumes.items():
         background = None if findings[name].skull else findings[name].background
@@ -88,8 +151,7 @@ def load_case(paths: Mapping[str, str | Path], specification: Sequences, id: str
         warnings += note
     stripped = [name for name, found in findings.items() if not found.skull]
     warnings += _overlaps({name: volumes[name] for name in stripped}, reference)
-    missing = tuple(s.name for s in specification.sequences if s.name not in volumes)
-    return Case(id=id or case_id(list(files.values())), volumes=volumes, reference=reference, warnings=tuple(warnings), missing=missing)
+    return Case(id=id, volumes=volumes, reference=reference, warnings=tuple(warnings), missing=missing_from(volumes, specification))
 
 
 def case_id(files: list[Path]) -> str:
@@ -104,7 +166,13 @@ def case_id(files: list[Path]) -> str:
     return common or files[0].resolve().parent.name or "case"
 
 
-def _known(paths: Mapping[str, str | Path], specification: Sequences) -> dict[str, Path]:
+def missing_from(present: Container[str], specification: Sequences) -> tuple[str, ...]:
+    """The sequences that are not there."""
+    return tuple(s.name for s in specification.sequences if s.name not in present)
+
+
+def known_files(paths: Mapping[str, str | Path], specification: Sequences) -> dict[str, Path]:
+    """Check a choice of files against what a model reads, and put it in its order; raises InputError as `load_case`."""
     names = tuple(s.name for s in specification.sequences)
     unknown = [name for name in paths if name not in names]
     if unknown:
@@ -122,12 +190,6 @@ def _known(paths: Mapping[str, str | Path], specification: Sequences) -> dict[st
     return files
 
 
-def _read(files: Mapping[str, Path]) -> dict[str, Volume]:
-    # Decompression lets other threads run; two files at a time keep memory small.
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        return dict(zip(files, pool.map(read_volume, files.values()), strict=True))
-
-
 def _reject_copies(volumes: Mapping[str, Volume]) -> None:
     for (name, volume), (other, same) in combinations(volumes.items(), 2):
         a, b = volume.array, same.array
@@ -138,7 +200,8 @@ def _reject_copies(volumes: Mapping[str, Volume]) -> None:
             )
 
 
-def _reference(present: tuple[str, ...], specification: Sequences) -> tuple[str, list[str]]:
+def reference_of(present: tuple[str, ...], specification: Sequences) -> tuple[str, list[str]]:
+    """The sequence whose grid counts, and what to say of it where it is not the one that the model wants."""
     wanted = specification.reference
     if wanted in present:
         return wanted, []
@@ -153,19 +216,24 @@ def _onto(name: str, volume: Volume, reference: str, target: Volume) -> tuple[Vo
     if geometry.same_grid(affine, array.shape, target.affine, target.shape):
         return replace(volume, array=np.ascontiguousarray(array), affine=target.affine), []
     covered = geometry.coverage(volume.affine, volume.shape, target.affine, target.shape)
-    how = geometry.difference(volume.affine, volume.shape, target.affine, target.shape)
-    apart = (
-        f"{volume.path or name} ({name}) does not overlap {target.path or reference} ({reference}) in space ({how}), expected images of "
-        "one patient in one position; check that they belong together and register them"
-    )
     if covered == 0.0:
-        raise InputError(apart)
+        raise no_overlap(name, volume, reference, target)
     moved = geometry.resample_to(volume.array, volume.affine, target.affine, target.shape)
     if not moved.any():
-        raise InputError(apart)
+        raise no_overlap(name, volume, reference, target)
+    how = geometry.difference(volume.affine, volume.shape, target.affine, target.shape)
     part = f", covering {covered:.0%} of its field of view" if covered < _FULL_COVERAGE else ""
     note = f"{name} lies on another grid than {reference} and was resampled onto it: {how}{part}; check that the two are aligned"
     return replace(volume, array=moved, affine=target.affine), [note]
+
+
+def no_overlap(name: str, volume: Volume, reference: str, target: Volume) -> InputError:
+    """What to raise where the headers put two images in different places altogether."""
+    how = geometry.difference(volume.affine, volume.shape, target.affine, target.shape)
+    return InputError(
+        f"{volume.path or name} ({name}) does not overlap {target.path or reference} ({reference}) in space ({how}), expected images of "
+        "one patient in one position; check that they belong together and register them"
+    )
 
 
 def _overlaps(volumes: Mapping[str, Volume], reference: str) -> list[str]:

@@ -56,7 +56,7 @@ def inspect(volume: Volume) -> Findings:
         background=background,
         background_share=1.0 - float(inside.mean()),
         foreground_ml=float(np.count_nonzero(inside)) * voxel_mm3 / 1000.0,
-        cut_cm2=_largest_cut(inside, volume.affine) / 100.0,
+        cut_cm2=largest_cut(inside, volume.affine) / 100.0,
         values=len(np.unique(sample)),
         negative_share=float((sample < min(0.0, background or 0.0)).mean()) if sample.size else 0.0,
         oriented=_oriented(volume),
@@ -142,7 +142,7 @@ def _corners(array: np.ndarray) -> np.ndarray:
     return array[np.ix_(*[(0, -1)] * 3)]
 
 
-def _largest_cut(inside: np.ndarray, affine: np.ndarray) -> float:
+def largest_cut(inside: np.ndarray, affine: np.ndarray) -> float:
     """The largest area in mm² of foreground on one face of the image."""
     columns = affine[:3, :3].T
     areas = []

@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 from typing import NoReturn
 
+from LDMSegLib.cases.plan import CHOICES, Wishes
 from LDMSegLib.console import JSON_EVENTS
 from LDMSegLib.errors import InputError
 
@@ -48,6 +49,27 @@ def add_computing(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--batch-size", type=whole(1), default=8, metavar="B", help="members sampled at once at most (8)")
     group.add_argument("--threads", type=whole(1), metavar="T", help="CPU threads (as many as there are cores)")
     group.add_argument("--brats-labels", action="store_true", help="write the label map with the integers of BraTS 2017 to 2020")
+
+
+def add_preparing(parser: argparse.ArgumentParser, default: str) -> None:
+    """What is done to raw scans before the networks see them."""
+    group = parser.add_argument_group("raw scans")
+    group.add_argument(
+        "--prepare",
+        choices=CHOICES,
+        default=default,
+        help=f"register, extract the brain and turn it like the training data: automatic (only what the images call for), ... ({default})",
+    )
+    group.add_argument("--brain-mask", type=Path, metavar="FILE", help="a brain mask to use instead of extracting the brain")
+    group.add_argument("--brain-extraction", default="deepbet", metavar="M", help="deepbet or hd-bet (deepbet: light, in ldmseg[prepare])")
+    group.add_argument(
+        "--result-on", default="", metavar="SEQUENCE", help="the native grid that the result of raw scans takes (the reference's)"
+    )
+
+
+def wishes(args: argparse.Namespace) -> Wishes:
+    """What `add_preparing` was answered."""
+    return Wishes(args.prepare, args.brain_extraction, args.brain_mask, args.result_on)
 
 
 def given_bundle(arguments: list[str]) -> str | None:

@@ -8,12 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from LDMSegLib.cases.case import Case, load_case
-from LDMSegLib.cases.naming import assign, find_case, find_cohort
+from LDMSegLib.cases.case import Case
+from LDMSegLib.cases.naming import assign, find_cohort
+from LDMSegLib.cases.plan import AUTOMATIC
 from LDMSegLib.cases.synthetic import DESCRIPTION as SYNTHETIC
 from LDMSegLib.cohort import FAILED, anything_to_do, run_cohort, summary_csv, take_shard
 from LDMSegLib.commands import options
 from LDMSegLib.commands.computing import load_model
+from LDMSegLib.commands.reading import Found, Read, read_files, read_folder, to_case
 from LDMSegLib.commands.summary import cohort_event, cohort_text, segmentation_event, segmentation_text
 from LDMSegLib.deliver import deliver
 from LDMSegLib.errors import BundleError, InputError, OutputError
@@ -76,6 +78,7 @@ def _parser(specification: Specification | None) -> options.Parser:
     sampling.add_argument("--mode", metavar="M", help=f"the way to sample ({modes})")
     sampling.add_argument("--members", type=options.whole(1), metavar="N", help="samples in the ensemble (the mode's)")
     sampling.add_argument("--steps", type=options.whole(1), metavar="S", help="denoising steps of each (the mode's)")
+    options.add_preparing(parser, AUTOMATIC)
     options.add_computing(parser)
     parser.add_argument("--synthetic", action="store_true", help="mark the result as that of a computed image, not a patient")
     return parser
@@ -110,10 +113,10 @@ class Job:
 def _one(job: Job, interruption: Interruption) -> int:
     args, reporter = job.args, job.reporter
     target = check_output(args.output, args.overwrite)
-    case, reading = _timed(lambda: _read(_files(args, job.bundle.specification), job))
+    read, reading = _timed(lambda: _read(_found(args, job), job))
     model, loading = _timed(lambda: load_model(args, job.bundle, args.mode, reporter))
-    segmentation, files = _segmented(job, case, model, target, args.overwrite, interruption, {"read": reading, "load": loading})
-    reporter.result(**segmentation_event(segmentation, case.id, target, files))
+    segmentation, files = _segmented(job, read, model, target, args.overwrite, interruption, {"read": reading, "load": loading})
+    reporter.result(**segmentation_event(segmentation, read.case.id, target, files))
     if not args.json_events:
         print(segmentation_text(segmentation, files))
     return CANCELLED if segmentation.partial else 0
@@ -135,8 +138,8 @@ def _cohort(job: Job, interruption: Interruption) -> int:
 
     def work(case_id: str, folder: Path, target: Path, overwrite: bool) -> bool:
         target = check_output(target, overwrite)
-        case, reading = _timed(lambda: _read(find_case(folder, spec.sequences), job, case_id))
-        segmentation, _ = _segmented(job, case, model, target, overwrite, interruption, {"read": reading})
+        read, reading = _timed(lambda: _read(lambda: read_folder(folder, spec, case_id), job))
+        segmentation, _ = _segmented(job, read, model, target, overwrite, interruption, {"read": reading})
         return not segmentation.partial
 
     with interruption.waited_for() as cancellation:
@@ -153,42 +156,39 @@ def _cohort(job: Job, interruption: Interruption) -> int:
     return 1 if failed else 0
 
 
-def _files(args: argparse.Namespace, specification: Specification) -> dict[str, Path]:
-    """Which file is which sequence, from the options or the names."""
-    given = _given(args)
+def _found(args: argparse.Namespace, job: Job) -> Callable[[], Found]:
+    """How to read what the options or the names point at; what is wrong with them is said at once."""
+    given, specification = _given(args), job.bundle.specification
     if bool(args.case) == bool(given):
         found = "images were given in more than one way" if given else "no images were given"
         raise InputError(f"{found}, expected a case's folder, or one file for each sequence, or --cohort DIR; see ldmseg segment --help")
     if given:
-        return given
+        return lambda: read_files(given, specification)
     if len(args.case) == 1 and not args.case[0].is_file():
-        return find_case(args.case[0], specification.sequences)
+        return lambda: read_folder(args.case[0], specification)
     folders = [path for path in args.case if path.is_dir()]
     if folders:
         raise InputError(
             f"{folders[0]} is a folder given among {len(args.case)} paths, expected one folder or only files; use --cohort for many cases"
         )
-    return assign(args.case, specification.sequences)
+    return lambda: read_files(assign(args.case, specification.sequences), specification)
 
 
 def _given(args: argparse.Namespace) -> dict[str, Path]:
     return {key.removeprefix("file:"): path for key, path in vars(args).items() if key.startswith("file:") and path is not None}
 
 
-def _read(files: dict[str, Path], job: Job, id: str | None = None) -> Case:
+def _read(find: Callable[[], Found], job: Job) -> Read:
     job.reporter.stage("read", "Reading the images")
-    case = load_case(files, job.bundle.specification, id)
-    for warning in case.warnings:
-        job.reporter.warning(warning)
-    return case
+    return to_case(find(), job.bundle.specification, options.wishes(job.args), job.reporter)
 
 
 def _segmented(
-    job: Job, case: Case, model: Model, target: Path, overwrite: bool, interruption: Interruption, seconds: dict[str, float]
+    job: Job, read: Read, model: Model, target: Path, overwrite: bool, interruption: Interruption, seconds: dict[str, float]
 ) -> tuple[Segmentation, dict[str, Path]]:
     from LDMSegLib.segment import Settings, segment
 
-    args = job.args
+    args, case = job.args, read.case
     settings = Settings(
         seed=args.seed,
         threshold=args.threshold,
@@ -201,7 +201,7 @@ def _segmented(
         for warning in segmentation.warnings[len(case.warnings) :]:
             job.reporter.warning(warning)
         job.reporter.stage("write", "Writing the result")
-        files = deliver(segmentation, case, job.bundle.specification, target, job.convention, overwrite, seconds)
+        files = deliver(segmentation, case, job.bundle.specification, target, job.convention, overwrite, seconds, read.prepared)
     return segmentation, files
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ def write_segmentation(
     report: bytes | Callable[[], bytes] | None = None,
     convention: str | None = None,
     overwrite: bool = False,
+    attachments: Mapping[str, bytes] | None = None,
 ) -> dict[str, Path]:
     """Write everything there is to keep of a segmentation; the folder appears complete or not at all.
 
@@ -42,6 +43,7 @@ def write_segmentation(
         report: PNG bytes of the report, or a function that renders them while the maps are being compressed.
         convention: Write the label map in this convention's integers (`Label.conventions`).
         overwrite: Whether an earlier result of ours may be replaced.
+        attachments: Further files, name → content, e.g. the transforms of a prepared case.
 
     Returns:
         The files by name without extension, e.g. {"labels": .../labels.nii.gz, "probability_WT": ..., "report": ...}.
@@ -64,6 +66,8 @@ def write_segmentation(
                 task.result()
         if report is not None:
             (temporary / "report.png").write_bytes(report)
+        for name, content in (attachments or {}).items():
+            (temporary / name).write_bytes(content)
         titles = {region.name: region.title for region in segmentation.regions}
         volumes = measurements.to_csv(measurements.to_rows(segmentation.volumes, titles), ("region", "title"))
         places = measurements.to_csv(uncertain_regions.to_rows(segmentation.uncertain_regions), uncertain_regions.COLUMNS)

@@ -1,0 +1,72 @@
+"""`ldmseg prepare`: raw scans to skull-stripped, co-registered images as in BraTS, with the transforms and pictures of each step."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from LDMSegLib.cases.plan import ALWAYS, NEVER
+from LDMSegLib.commands import options
+from LDMSegLib.commands.reading import read_files, read_folder, to_case
+from LDMSegLib.commands.tables import table
+from LDMSegLib.deliver import attached
+from LDMSegLib.errors import InputError
+from LDMSegLib.events import Reporter
+from LDMSegLib.models.bundle import find_bundle
+from LDMSegLib.results.folder import PROVENANCE, check_output, result_folder
+from LDMSegLib.results.nifti import write_nifti
+from LDMSegLib.results.provenance import FORMAT, GENERATOR, RESEARCH_USE, describe_input, file_sha256, plain, software_versions
+
+
+def run(arguments: list[str], reporter: Reporter) -> int:
+    """Run the command; see `cli` for what the exit codes mean."""
+    specification = find_bundle(options.given_bundle(arguments)).specification
+    parser = options.Parser("prepare", "Register raw scans, extract the brain and turn it like a bundle's training data; segments nothing.")
+    parser.add_argument("case", nargs="?", type=Path, metavar="CASE", help="a folder of NIfTI files or of DICOM series")
+    for sequence in specification.sequences:
+        parser.add_argument(f"--{sequence.name}", dest=f"file:{sequence.name}", type=Path, metavar="FILE", help=sequence.title)
+    options.add_output(parser, "the folder for the prepared images")
+    options.add_bundle(parser)
+    options.add_preparing(parser, ALWAYS)
+    args = parser.parse_args(arguments)
+    given = {key.removeprefix("file:"): path for key, path in vars(args).items() if key.startswith("file:") and path is not None}
+    if bool(args.case) == bool(given):
+        raise InputError("expected either a case's folder or one file for each sequence; see ldmseg prepare --help")
+    if args.prepare == NEVER:
+        raise InputError("--prepare never leaves nothing for ldmseg prepare to do, expected automatic or always; leave it out")
+    target = check_output(args.output, args.overwrite)
+    reporter.stage("read", "Reading the images")
+    found = read_folder(args.case, specification) if args.case else read_files(given, specification)
+    read = to_case(found, specification, options.wishes(args), reporter)
+    if read.prepared is None:
+        raise InputError(
+            f"the images of '{found.id}' are prepared already, so there is nothing to do; add --prepare always to do it all the same"
+        )
+    reporter.stage("write", "Writing the prepared images")
+    with result_folder(target, args.overwrite) as folder:
+        case = read.case
+        for name, volume in case.volumes.items():
+            top = float(volume.array.max())
+            write_nifti(folder / f"{case.id}_{name}.nii.gz", volume.array, volume.affine, "", f"LDMSeg: prepared {name}", top)
+        mask = read.prepared.brain.astype("uint8")
+        write_nifti(folder / f"{case.id}_brainmask.nii.gz", mask, case.grid.affine, "labels", "LDMSeg: brain", 1.0)
+        for name, content in attached(read.prepared).items():
+            (folder / name).write_bytes(content)
+        names = sorted(file.name for file in folder.iterdir())
+        record = {
+            "generator": GENERATOR,
+            "format": FORMAT,
+            "intended_use": RESEARCH_USE,
+            "case": case.id,
+            "inputs": [describe_input(name, volume.path) for name, volume in case.volumes.items() if volume.path is not None],
+            "preparation": read.prepared.record,
+            "warnings": case.warnings,
+            "software": software_versions(),
+            "files": {name: file_sha256(folder / name) for name in names},
+        }
+        text = json.dumps(plain(record), indent=2, ensure_ascii=False, allow_nan=False)
+        (folder / PROVENANCE).write_text(text + "\n", encoding="utf-8", newline="")
+    reporter.result(**plain({"case": case.id, "folder": target, "files": names, "warnings": case.warnings, **read.prepared.record}))
+    if not args.json_events:
+        print(table([(step.title, step.measure) for step in read.prepared.steps], "<<") + f"\n\n{target}\n\n{RESEARCH_USE}")
+    return 0
