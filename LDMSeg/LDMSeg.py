@@ -51,6 +51,7 @@ from slicer.ScriptedLoadableModule import (
 from slicer.util import VTKObservationMixin
 
 PACE = "LDMSeg/Pace"
+SYNTHETIC = "LDMSeg.SyntheticImage"
 SCENE_CLOSED = "The scene was closed, so the run was cancelled; load the volumes and run again."
 
 
@@ -84,7 +85,15 @@ def _registerSampleData():
 
 
 def _loadVolume(path, name):
-    return slicer.util.loadVolume(str(path), {"name": name, "show": True})
+    """Load a volume of the synthetic patient."""
+    node = slicer.util.loadVolume(str(path), {"name": name, "show": True})
+    node.SetAttribute(SYNTHETIC, "yes")
+    return node
+
+
+def _isSynthetic(node):
+    """Whether a volume is nobody's: from our sample, or called so by whoever named it."""
+    return node.GetAttribute(SYNTHETIC) == "yes" or "synthetic" in node.GetName().lower()
 
 
 class LDMSegLogic(ScriptedLoadableModuleLogic):
@@ -406,6 +415,7 @@ class LDMSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             threshold=p.threshold,
             device=p.device,
             batch_size=p.batchSize,
+            synthetic=any(_isSynthetic(node) for node in self.inputs.nodes.values()),
             prepare="" if p.prepare is Prepare.AUTOMATIC else p.prepare.value,  # automatic is what the command does unasked
         )
         return Order(self.inputs.nodes, self.inputs.reference, parameters)

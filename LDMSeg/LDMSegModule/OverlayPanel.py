@@ -50,7 +50,7 @@ class OverlayPanel:
         try:
             self._w.region.clear()
             for region in result.regions if result is not None else ():
-                self._w.region.addItem(f"{region.title} ({region.name})", region.name)
+                self._w.region.addItem(f"{region.name}  {region.title}", region.name)
         finally:
             self._filling = False
         self.apply()

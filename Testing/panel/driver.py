@@ -74,13 +74,12 @@ class Panel:
         found = [b for kind in kinds for b in self.area.widget().findChildren(kind)]
         return [b for b in found if b.objectName() and not b.objectName().startswith("qt_")]
 
-    def picture(self, path: Path, height: int | None = None) -> None:
-        """The whole panel as a PNG, however long it is."""
-        for _ in range(3):  # labels that wrap settle their height only once their width is known
-            self.wait(0.05)
-            self.area.resize(500, height or max(300, self.area.widget().minimumSizeHint().height() + 4))
-        self.wait(0.1)
-        self.area.grab().save(str(path))
+    def picture(self, path: Path) -> None:
+        """The whole panel as a PNG, down to its last group."""
+        self.area.resize(500, 1600)
+        self.wait(0.2)
+        bottom = self.ui.modelsGroup._qt.mapTo(self.area, QtCore.QPoint(0, self.ui.modelsGroup._qt.height())).y()
+        self.area.grab().copy(0, 0, 500, bottom + 6).save(str(path))
 
     # doing
 

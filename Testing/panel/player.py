@@ -19,9 +19,9 @@ def output() -> Path:
     return Path(sys.argv[sys.argv.index("-o") + 1])
 
 
-def sample(members: int = 4, seconds: float = 0.0) -> None:
+def sample(members: int = 4, seconds: float = 0.0, until: int | None = None) -> None:
     tell("stage", stage="sample", title=f"Sampling {members} members")
-    for member in range(1, members + 1):
+    for member in range(1, (until or members) + 1):
         tell("progress", stage="sample", fraction=member / members, seconds_left=float(members - member), member=member, members=members)
         time.sleep(seconds)
 
@@ -44,6 +44,9 @@ def main(part: str) -> int:
         deliver()
     elif part == "slow":  # until somebody stops it; says nothing of a result
         sample(30, 0.02)
+        time.sleep(60)
+    elif part == "halfway":  # for a picture
+        sample(30, until=12)
         time.sleep(60)
     elif part == "keeps":  # gives what it has when it is asked to stop
         signal.signal(signal.SIGTERM, stopped)

@@ -38,7 +38,10 @@ def main(patient: Path, result: Path, target: Path) -> None:
         panel.picture(target / f"panel_{name}.png")
 
     picture("ready", "inputsGroup", "segmentGroup")
-    panel.run("slow", result)
+    panel.choose("t2wSelector", panel.ui.t2fSelector.currentNode())
+    picture("problem", "inputsGroup", "segmentGroup")
+    panel.click("guessButton")
+    panel.run("halfway", result)
     panel.click("segmentButton")
     panel.wait_until(lambda: "Member 12" in panel.text("runStage"))
     picture("running", "inputsGroup", "segmentGroup")
@@ -57,8 +60,6 @@ def main(patient: Path, result: Path, target: Path) -> None:
     picture("review", "reviewGroup")
     picture("synthetic", "syntheticGroup")
     picture("models", "modelsGroup")
-    panel.choose("t2wSelector", panel.ui.t2fSelector.currentNode())
-    picture("problem", "inputsGroup", "segmentGroup")
     panel.close()
     print("\n".join(failures.take()) or f"pictures in {target}")
 

@@ -50,6 +50,16 @@ def test_settings_reach_the_command_line(panel, patient, result_folder):
         assert part in asked
 
 
+def test_a_synthetic_image_is_passed_on_as_synthetic_and_a_patients_is_not(panel, patient, result_folder):
+    played = panel.run("disk")
+    panel.click("segmentButton")
+    panel.finished()
+    patient["t2w"].SetAttribute("LDMSeg.SyntheticImage", "yes")
+    panel.click("segmentButton")
+    panel.finished()
+    assert ["--synthetic" in asked for asked in played.asked] == [False, True]
+
+
 def test_the_log_says_what_the_run_said(panel, patient, result_folder):
     panel.run("good", result_folder)
     panel.click("segmentButton")
