@@ -147,6 +147,7 @@ class LDMSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._connection = None
         self._emptied = None  # the parameter node while a scene closes
         self._made = False
+        self._settings = ()
 
     def setup(self):
         ScriptedLoadableModuleWidget.setup(self)
@@ -359,8 +360,15 @@ class LDMSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             part.bind(parameters)
 
     def _parametersChanged(self):
+        p = self._parameters
+        if p is None:
+            return
         self.inputs.refresh()
-        self.settings.show()
+        settings = (p.bundle, p.mode, p.device, p.members, p.steps, p.batchSize)
+        if settings != self._settings:
+            self._settings = settings
+            self.settings.show()
+            self._ready()
         self._showResult()
         self.review.overlay.apply()
 

@@ -55,6 +55,7 @@ class InputsPanel:
         self._guesser: Guesser | None = None
         self._checker: Checker | None = None
         self._specification: Specification | None = None
+        self._seen: tuple[Any, ...] = ()
         self.findings: list[Finding] = []
 
     def use(self, specification: Specification | None, guesser: Guesser | None, checker: Checker | None) -> None:
@@ -97,8 +98,12 @@ class InputsPanel:
         self.refresh()
 
     def refresh(self) -> None:
-        """Look at the chosen volumes again."""
+        """Look at the chosen volumes again, if they or their places have changed since the last look."""
         nodes = self.nodes
+        state = (self._checker, tuple((name, node.GetID(), *_times(node)) for name, node in nodes.items()))
+        if state == self._seen:
+            return
+        self._seen = state
         for name, row in self._rows.items():
             node = nodes.get(name)
             row.facts.text = self._describe(node) if node is not None else ""
@@ -122,3 +127,10 @@ class InputsPanel:
             return []
         text = f"The model reads {', '.join(foreign)}, for which this panel has no selector; use the command line or another model."
         return [Finding("problem", text)]
+
+
+def _times(node: Any) -> tuple[int, ...]:
+    """When a volume's voxels, its geometry and its transforms last changed."""
+    image = node.GetImageData()
+    transform = node.GetParentTransformNode()
+    return node.GetMTime(), image.GetMTime() if image is not None else 0, transform.GetTransformToWorldMTime() if transform else 0

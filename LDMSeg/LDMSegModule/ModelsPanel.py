@@ -10,6 +10,7 @@ from typing import Any
 import qt
 from slicer.i18n import tr as _
 
+from LDMSegLib.errors import OutputError
 from LDMSegModule.ModelManager import Model, ModelManager
 from LDMSegModule.Notice import GOOD, INFO, PROBLEM, Notice
 from LDMSegModule.RunControl import RunControl
@@ -133,5 +134,12 @@ class ModelsPanel:
 
     def _open(self) -> None:
         folder = self._manager.user_folder()
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise OutputError(
+                f"the folder for models, {folder}, cannot be made ({reason}), expected a place of your own; "
+                "check the permissions of your home folder"
+            ) from None
         self._open_folder(folder)

@@ -11,6 +11,7 @@ from LDMSegModule.RunEvent import PROGRESS, STAGE, WARNING, RunEvent
 from LDMSegModule.RunOutcome import RunOutcome
 
 _SHARES = {
+    "prepare-raw": (0.03, 0.3),  # only of raw scans; the stages after it then begin where it ended
     **{"read": (0.02, 0.05), "load": (0.05, 0.1), "prepare": (0.1, 0.12), "condition": (0.12, 0.16)},
     **{"sample": (0.16, 0.88), "restore": (0.88, 0.92), "write": (0.92, 0.99)},
 }

@@ -84,3 +84,15 @@ def test_a_volume_under_a_transform_is_called_transformed(panel, patient):
     patient["t1c"].SetAndObserveTransformNodeID(transform.GetID())
     panel.widget.enter()
     assert "transformed" in panel.text("t1cFacts")
+
+
+def test_a_setting_that_is_not_about_the_volumes_does_not_look_at_them_again(panel, patient):
+    looked = []
+    checker = panel.widget.inputs._checker
+    check = checker.check
+    checker.check = lambda nodes: looked.append(1) or check(nodes)
+    panel.widget._parameters.mapOpacity = 0.2
+    panel.widget._parameters.seed = 5
+    assert looked == []
+    panel.choose("t2wSelector", patient["t2f"])
+    assert looked == [1]
