@@ -209,6 +209,11 @@ class LDMSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.setupPanel = SetupPanel(
             widgets, notice, self.logic.installation, self._timer(), self._ask, self._chooseFolder, self._ready, self._guard(notice)
         )
+        ui.installationButton.connect("clicked(bool)", self._guard(notice)(self._checkInstallation))
+
+    def _checkInstallation(self):
+        self.ui.setupGroup.collapsed = False
+        self.setupPanel.check()
 
     def _makeInputs(self):
         ui = self.ui

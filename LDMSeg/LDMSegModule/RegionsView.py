@@ -54,7 +54,7 @@ class RegionsView:
             self._filling = False
         self._w.table.visible = bool(rows)
         why = "" if rows else _("There is no doubted place to go to.")
-        for button, tip in ((self._w.previous, _("The place before")), (self._w.next, _("The next place"))):
+        for button, tip in ((self._w.previous, _("The place before (Ctrl+Shift+P)")), (self._w.next, _("The next place (Ctrl+Shift+N)"))):
             button.enabled = bool(rows)
             button.toolTip = why or tip
         self._count()

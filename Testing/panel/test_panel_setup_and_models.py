@@ -83,6 +83,16 @@ def test_an_offline_computer_installs_from_a_folder(panel, bare, tmp_path):
     assert bare.installed == [tmp_path]
 
 
+def test_the_installation_can_be_checked_at_any_time(panel, bare):
+    bare.state = bare.ready
+    panel.widget.setupPanel.look()
+    assert not panel.ui.setupGroup.visible
+    panel.open("modelsGroup")
+    panel.click("installationButton")
+    panel.wait_until(lambda: "installed and work" in panel.text("setupText"))
+    assert panel.shown("setupGroup") and not panel.enabled("installButton") and panel.tip("installButton") == "Everything is installed."
+
+
 def test_a_failed_installation_is_told(panel, bare):
     from LDMSegModule.Installation import InstallationError
 
