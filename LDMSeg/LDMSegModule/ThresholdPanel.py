@@ -38,6 +38,8 @@ class ThresholdPanel:
         self._settle.stop()
         self._result, self._live = result, None
         self._slide_to(result.threshold if result is not None else 0.5)
+        if result is not None:
+            self._settle.start()  # gets the volumes ready while the user still looks, so that the first move is as quick as the next
 
     def discard_edits(self) -> None:
         """Bring back the computed segmentation at the slider's value."""
@@ -50,7 +52,7 @@ class ThresholdPanel:
         if self._result is None or not self._result.exists:
             return False
         if self._live is None:
-            self._live = LiveThreshold(self._result)  # reads three volumes: not before they are needed
+            self._live = LiveThreshold(self._result)
         return True
 
     def _moved(self, value: float) -> None:

@@ -55,11 +55,12 @@ def main(result: str | None = None, case: str | None = None) -> None:
         _timed(rows, "process end to result under review", arrive, 3.0)
         regions = panel.widget.review.regions
         _timed(rows, "jump to an uncertain region", regions.go_to_next, 0.2)
+        _timed(rows, "the panel gets ready for the threshold slider", panel.widget.review._threshold._settled)
         threshold = panel.widget.review._threshold
         panel.ui.probabilitySlider._qt.slider.blockSignals(True)
         for number, value in enumerate((0.45, 0.4, 0.35)):
             threshold._slide_to(value)
-            _timed(rows, "threshold slider, first move" if number == 0 else "threshold slider, next move", threshold._apply, 0.2)
+            _timed(rows, f"threshold slider, move {number + 1}", threshold._apply, 0.2)
     panel.close()
     print(table("The panel", ("what", "wall s", "CPU s", "promised s"), rows))
     print(f"\ntorch was imported by the panel: {'yes' if torch else 'no'}")

@@ -109,7 +109,9 @@ class Panel:
 
     def slide(self, slider: str, value: float) -> None:
         getattr(self.ui, slider)._qt.box.setValue(value)
-        self.wait(0.1)
+        self.wait(0.05)
+        self.wait_until(lambda: not self.widget.followTimer.isActive())
+        self.wait()
 
     def click_cell(self, table: str, row: int, column: int) -> None:
         widget = getattr(self.ui, table)._qt
