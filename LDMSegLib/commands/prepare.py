@@ -10,7 +10,7 @@ from LDMSegLib.commands import options
 from LDMSegLib.commands.reading import read_files, read_folder, to_case
 from LDMSegLib.commands.tables import table
 from LDMSegLib.deliver import attached
-from LDMSegLib.errors import InputError
+from LDMSegLib.errors import BundleError, InputError
 from LDMSegLib.events import Reporter
 from LDMSegLib.models.bundle import find_bundle
 from LDMSegLib.results.folder import PROVENANCE, check_output, result_folder
@@ -20,15 +20,21 @@ from LDMSegLib.results.provenance import FORMAT, GENERATOR, RESEARCH_USE, descri
 
 def run(arguments: list[str], reporter: Reporter) -> int:
     """Run the command; see `cli` for what the exit codes mean."""
-    specification = find_bundle(options.given_bundle(arguments)).specification
+    try:
+        sequences = find_bundle(options.given_bundle(arguments)).specification.sequences
+    except BundleError:
+        if not options.wants_help(arguments):
+            raise
+        sequences = ()
     parser = options.Parser("prepare", "Register raw scans, extract the brain and turn it like a bundle's training data; segments nothing.")
     parser.add_argument("case", nargs="?", type=Path, metavar="CASE", help="a folder of NIfTI files or of DICOM series")
-    for sequence in specification.sequences:
+    for sequence in sequences:
         parser.add_argument(f"--{sequence.name}", dest=f"file:{sequence.name}", type=Path, metavar="FILE", help=sequence.title)
     options.add_output(parser, "the folder for the prepared images")
     options.add_bundle(parser)
     options.add_preparing(parser, ALWAYS)
     args = parser.parse_args(arguments)
+    specification = find_bundle(args.bundle).specification
     given = {key.removeprefix("file:"): path for key, path in vars(args).items() if key.startswith("file:") and path is not None}
     if bool(args.case) == bool(given):
         raise InputError("expected either a case's folder or one file for each sequence; see ldmseg prepare --help")

@@ -1,0 +1,91 @@
+"""Raw scans through the command line: prepared, segmented, and back on the grid they came from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from commandline import run_here
+from scipy import ndimage
+from tiny_bundle import save_small_case, small_affine
+
+SHIFT = np.array([8.0, -6.0, 4.0])
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory) -> Path:
+    """A case whose images are noisy all around (a skull, as far as the checks can tell) and whose FLAIR was moved; and a brain mask."""
+    folder = save_small_case(tmp_path_factory.mktemp("raw") / "raw")
+    rng = np.random.default_rng(0)
+    tissue = np.asarray(nib.load(folder / "raw_t1c.nii.gz").dataobj, np.float32)
+    for k, file in enumerate(sorted(folder.glob("*.nii.gz"))):
+        # One anatomy in four contrasts: sequences of one patient.
+        array = np.where(tissue > 0, tissue + k * 40 * np.sin(tissue / 30), 0)
+        affine = small_affine().copy()
+        if "t1c" in file.name:
+            nib.save(nib.Nifti1Image((array > 0).astype(np.uint8), affine), folder / "brain_mask.nii.gz")
+        if "t2f" in file.name:
+            affine[:3, 3] += SHIFT
+        nib.save(nib.Nifti1Image(array + rng.uniform(1, 9, array.shape).astype(np.float32), affine), file)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def result(raw, tiny_bundle, tmp_path_factory) -> Path:
+    from LDMSegLib.cli import main
+
+    out = tmp_path_factory.mktemp("out") / "result"
+    options = ["--brain-mask", raw / "brain_mask.nii.gz", "--bundle", tiny_bundle, "--members", 1, "--result-on", "t2f"]
+    assert main([str(part) for part in ("segment", raw, "-o", out, *options)]) == 0
+    return out
+
+
+def image(folder: Path, name: str) -> Path:
+    return next(folder.glob(f"*_{name}.nii.gz"))
+
+
+def test_the_result_lies_on_the_native_grid_of_the_sequence_asked_for(raw, result):
+    labels, reference = nib.load(result / "labels.nii.gz"), nib.load(image(raw, "t2f"))
+    assert labels.shape == reference.shape and np.array_equal(labels.affine, reference.affine)
+    probability = np.asarray(nib.load(result / "probability_WT.nii.gz").dataobj)
+    # Array by array the moved FLAIR is the reference: its brain is in the same voxels, however it was moved in the world.
+    brain = ndimage.binary_dilation(np.asarray(nib.load(raw / "brain_mask.nii.gz").dataobj) > 0, iterations=2)
+    assert probability[brain].max() > 0.2 and not probability[~brain].any()
+
+
+def test_transforms_pictures_and_what_was_done_are_kept(result):
+    for name in ("preparation.png", "transform_t2f_to_t1c.tfm", "transform_t2f_to_t1c.mat", "transform_t1c_to_SRI24.tfm"):
+        assert (result / name).stat().st_size > 0
+    record = json.loads((result / "provenance.json").read_text())
+    assert "preparation.png" in record["files"]
+    done = record["preparation"]
+    assert any("skull" in reason for reason in done["reasons"]) and any("Brain, given" in step for step in done["steps"])
+
+
+def test_a_moved_sequence_is_brought_back(result):
+    matrix = np.array(json.loads((result / "provenance.json").read_text())["preparation"]["matrices_ras_mm"]["t2f_to_t1c"])
+    # The image's own voxels are of 4 mm.
+    middle = np.append(SHIFT, 1.0)  # the world's origin lies in the middle of the image before it is moved
+    assert np.linalg.norm((matrix @ middle)[:3]) < 3.0
+
+
+def test_prepare_alone_writes_what_segment_takes_without_preparing_again(raw, tiny_bundle, tmp_path, capsys):
+    out = tmp_path / "prepared"
+    ran = run_here(capsys, "prepare", raw, "-o", out, "--bundle", tiny_bundle, "--brain-mask", raw / "brain_mask.nii.gz")
+    assert ran.code == 0, ran.err
+    images = [nib.load(image(out, name)) for name in ("t1n", "t1c", "t2w", "t2f")]
+    assert all(one.shape == (240, 240, 155) and one.header.get_zooms() == (1, 1, 1) for one in images)
+    brain = np.asarray(nib.load(image(out, "brainmask")).dataobj) > 0
+    assert all(not np.asarray(one.dataobj)[~brain].any() for one in images)
+    ran = run_here(capsys, "segment", out, "-o", tmp_path / "result", "--bundle", tiny_bundle, "--members", 1)
+    assert ran.code == 0, ran.err
+    assert "preparation" not in json.loads((tmp_path / "result" / "provenance.json").read_text())
+
+
+def test_a_head_in_which_no_brain_is_found_is_refused_in_one_sentence_and_nothing_is_left(raw, tiny_bundle, tmp_path, capsys):
+    ran = run_here(capsys, "segment", raw, "-o", tmp_path / "out", "--bundle", tiny_bundle, "--brain-extraction", "magic")
+    assert ran.code == 2 and "'magic' is unknown" in ran.error and "deepbet" in ran.error
+    assert not (tmp_path / "out").exists()
