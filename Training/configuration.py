@@ -185,6 +185,8 @@ def _network_problems(c: Configuration) -> Iterator[str]:
         "conditioning.in_channels": len(c.sequences),
         "conditioning.out_channels": unet["channels"][0],
     }
+    if c.networks["conditioning"].get("latent_channels"):
+        wanted["conditioning.latent_channels"] = channels
     for entry, value in wanted.items():
         network, argument = entry.split(".")
         if c.networks[network][argument] != value:

@@ -29,13 +29,17 @@ from Training.sampling import sample_regions
 class Steering(nn.Module):
     """What this phase trains: the conditioning network (or its last part) and the ControlNet."""
 
-    def __init__(self, configuration: Configuration, run: Any) -> None:
+    def __init__(self, configuration: Configuration, run: Any, device: torch.device, latent: Latent) -> None:
         super().__init__()
         self.conditioning = build(configuration.networks["conditioning"])
         self.controlnet = build(configuration.networks["controlnet"])
         if isinstance(self.conditioning, ConditioningEncoder):
             self.conditioning.backbone.load_state_dict(_trained(run, "conditioning")[0])
             self.conditioning.backbone.requires_grad_(False)
+            if self.conditioning.guess is not None:
+                autoencoder = load_autoencoder(configuration, run, device)
+                # A function and no module: the frozen autoencoder has its own checkpoint.
+                self._encode = lambda regions: normalise(encode(autoencoder, regions), latent)
 
     def forward(self, mri: torch.Tensor, draws: int, unet: nn.Module, noisy: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         embedding = self.embedding(mri).repeat_interleave(draws, dim=0)
@@ -45,8 +49,9 @@ class Steering(nn.Module):
         if not isinstance(self.conditioning, ConditioningEncoder):
             return self.conditioning(mri)
         with torch.no_grad():
-            features = self.conditioning.features(mri)
-        return self.conditioning.embed(*features)
+            at_latent, logits = self.conditioning.features(mri)
+            guess = None if self.conditioning.guess is None else self._encode(torch.sigmoid(logits.float()))
+        return self.conditioning.embed(at_latent, logits, guess)
 
     def steer(self, unet: nn.Module, embedding: torch.Tensor, noisy: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         """The UNet's prediction with the ControlNet's residuals added (Zhang et al. 2023, arXiv:2302.05543, eq. 2)."""
@@ -67,7 +72,7 @@ class ControlNetTask:
         self.latent = Latent(**extras["latent"])
         unet = build(configuration.networks["unet"])
         unet.load_state_dict(weights)
-        self.model = Steering(configuration, options.run)
+        self.model = Steering(configuration, options.run, fabric.device, self.latent)
         start_from_unet(self.model.controlnet, unet)
         self._unet = unet.to(fabric.device).eval().requires_grad_(False)
         self._autoencoder = load_autoencoder(configuration, options.run, fabric.device)

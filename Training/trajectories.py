@@ -59,7 +59,7 @@ class Teacher:
         self.schedule = NoiseSchedule.from_specification(configuration.schedule)
         self.fingerprint = fingerprint(unet, steering)
         self.unet = _frozen(build(configuration.networks["unet"]), unet, device)
-        self.steering = _frozen(Steering(configuration, run), steering, device)
+        self.steering = _frozen(Steering(configuration, run, device, self.latent), steering, device)
         self.device = device
 
     def denoiser(self, embedding: torch.Tensor) -> Denoise:

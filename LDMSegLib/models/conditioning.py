@@ -2,15 +2,20 @@
 
 The paper conditions the ControlNet by "a convolutional network trained jointly" with it. A UNet step runs members ×
 steps times, this network once; so it is a whole segmentation network (MONAI's SegResNet), and what the ControlNet
-receives is everything that network knows, brought to the latent's resolution: its deep features there, and its own
-full-resolution prediction folded into channels so that no detail is lost to striding.
+receives is everything that network knows, brought to the latent's resolution: its deep features there, its own
+full-resolution prediction folded into channels so that no detail is lost to striding, and the latent of that prediction: what
+the answer would be if there were no doubt, in the language in which the diffusion answers.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from monai.networks.nets import SegResNet
 from torch import nn
+
+Encode = Callable[[torch.Tensor], torch.Tensor]
 
 
 class ConditioningEncoder(nn.Module):
@@ -22,6 +27,7 @@ class ConditioningEncoder(nn.Module):
         out_channels: channels of the embedding, the UNet's first width.
         downsampling: f of the autoencoder, a power of two no larger than 2^(levels - 1).
         init_filters, blocks_down, blocks_up: of the SegResNet (Myronenko 2018, arXiv:1810.11654).
+        latent_channels: of the latent guess; 0 = the network does without one.
     """
 
     def __init__(
@@ -33,6 +39,7 @@ class ConditioningEncoder(nn.Module):
         init_filters: int = 16,
         blocks_down: tuple[int, ...] = (1, 2, 2, 4),
         blocks_up: tuple[int, ...] = (1, 1, 1),
+        latent_channels: int = 0,
     ) -> None:
         super().__init__()
         self.downsampling = downsampling
@@ -53,9 +60,15 @@ class ConditioningEncoder(nn.Module):
         self.project = nn.Sequential(
             nn.Conv3d(features + folded, 2 * out_channels, 1), nn.SiLU(), nn.Conv3d(2 * out_channels, out_channels, 3, padding=1)
         )
+        self.guess = nn.Conv3d(latent_channels, out_channels, 3, padding=1) if latent_channels else None
+        if self.guess is not None:
+            nn.init.zeros_(self.guess.weight)
+            nn.init.zeros_(self.guess.bias)
 
-    def forward(self, mri: torch.Tensor) -> torch.Tensor:
-        return self.embed(*self.features(mri))
+    def forward(self, mri: torch.Tensor, encode: Encode | None = None) -> torch.Tensor:
+        """`encode` turns region probabilities (N, regions, X, Y, Z) into latents in the diffusion's space; needed with a guess."""
+        at_latent, logits = self.features(mri)
+        return self.embed(at_latent, logits, None if self.guess is None else encode(torch.sigmoid(logits.float())))
 
     def logits(self, mri: torch.Tensor) -> torch.Tensor:
         """The supervised head's region logits (N, regions, X, Y, Z)."""
@@ -70,11 +83,12 @@ class ConditioningEncoder(nn.Module):
             levels.append(x)
         return levels[self._latent_level], self.backbone.conv_final(x)
 
-    def embed(self, at_latent: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
-        """Embedding from what `features` returned."""
+    def embed(self, at_latent: torch.Tensor, logits: torch.Tensor, guess: torch.Tensor | None = None) -> torch.Tensor:
+        """Embedding from what `features` returned, and the latent of the logits' probabilities where the network takes one."""
         # Logits saturate far from any boundary; beyond ±6 they say nothing more and only stretch the input's range.
         folded = fold(logits.clamp(-6.0, 6.0) / 3.0, self.downsampling)
-        return self.project(torch.cat([at_latent, folded.to(at_latent.dtype)], dim=1))
+        embedding = self.project(torch.cat([at_latent, folded.to(at_latent.dtype)], dim=1))
+        return embedding if self.guess is None else embedding + self.guess(guess.to(at_latent.dtype))
 
 
 def fold(x: torch.Tensor, factor: int) -> torch.Tensor:

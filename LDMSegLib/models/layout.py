@@ -114,6 +114,7 @@ def check_names(specification: Specification, configurations: Mapping[str, Any])
         ("autoencoder", "out_channels", regions, "regions"),
         ("autoencoder", "latent_channels", latent, "latent channels"),
         ("conditioning", "in_channels", sequences, "sequences"),
+        ("conditioning", "latent_channels", configurations.get("conditioning", {}).get("latent_channels") and latent, "latent channels"),
     ):
         found = configurations.get(name, {}).get(argument, expected)
         if found != expected:

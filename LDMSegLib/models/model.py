@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from LDMSegLib.errors import InputError
+from LDMSegLib.models.conditioning import ConditioningEncoder
 from LDMSegLib.models.device import Device
 from LDMSegLib.models.layout import Bundle
 from LDMSegLib.models.weights import load_networks
@@ -42,7 +43,10 @@ class Model:
     @torch.inference_mode()
     def embed(self, mri: np.ndarray) -> torch.Tensor:
         """Read the MRI: (sequences, X, Y, Z) float32 in the network's range → embedding (1, E, x, y, z), once per case."""
-        return self._conditioning(self._to_network(torch.from_numpy(mri)[None]))
+        images = self._to_network(torch.from_numpy(mri)[None])
+        if isinstance(self._conditioning, ConditioningEncoder):
+            return self._conditioning(images, self._encoded)
+        return self._conditioning(images)
 
     def denoiser(self, embedding: torch.Tensor | None = None) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
         """A function (x_t (n, C, x, y, z), t (n,)) → prediction; steered by the embedding, or unconditional without one."""
@@ -59,13 +63,16 @@ class Model:
     @torch.inference_mode()
     def encode(self, regions: np.ndarray) -> torch.Tensor:
         """Region maps (R, X, Y, Z) in [0, 1] → clean latent (1, C, x, y, z) float32 in the diffusion's space (the posterior's mean)."""
-        mean, _ = self._autoencoder.encode(self._to_network(torch.from_numpy(regions)[None] * 2 - 1))
-        return (mean.float() - self._shift) * self._scale
+        return self._encoded(torch.from_numpy(regions)[None])
 
     def decode(self, z: torch.Tensor) -> torch.Tensor:
         """Clean latent (1, C, x, y, z) in the diffusion's space → region probabilities (R, X, Y, Z) float32."""
         logits = self._autoencoder.decode(self._to_network(z / self._scale + self._shift))
         return torch.sigmoid(logits[0].float())
+
+    def _encoded(self, regions: torch.Tensor) -> torch.Tensor:
+        mean, _ = self._autoencoder.encode(self._to_network(regions * 2 - 1))
+        return (mean.float() - self._shift) * self._scale
 
     def _to_network(self, x: torch.Tensor) -> torch.Tensor:
         return x.to(self.device.kind, self.device.dtype)

@@ -37,7 +37,10 @@ def test_a_shipped_configuration_takes_an_mri_through_all_networks(shipped):
         assert networks["autoencoder"].encode(regions)[0].shape == latent
         x, t = torch.empty(latent), torch.zeros(1, dtype=torch.int64)
         assert networks["autoencoder"].decode(x).shape == regions.shape
-        embedding = networks["conditioning"](torch.empty(1, len(shipped.sequences), *shipped.grid.shape))
+        mri = torch.empty(1, len(shipped.sequences), *shipped.grid.shape)
+        guessing = shipped.networks["conditioning"].get("latent_channels")
+        given = (lambda r: networks["autoencoder"].encode(r)[0],) if guessing else ()
+        embedding = networks["conditioning"](mri, *given)
         down, middle = networks["controlnet"](x, t, embedding)
         steered = networks["unet"](x, t, down_block_additional_residuals=down, mid_block_additional_residual=middle)
         assert steered.shape == latent

@@ -70,8 +70,13 @@ def run(tmp_path):
     """A run folder as the phases before leave it, with random weights away from zero."""
     torch.manual_seed(3)
     c, folder = configuration(), tmp_path / "run"
-    extras = {"autoencoder": {}, "diffusion": {"latent": asdict(Latent(2, 2, 0.7, (0.1, -0.2)))}, "controlnet": {}}
-    networks = {"autoencoder": build(c.networks["autoencoder"]), "diffusion": build(c.networks["unet"]), "controlnet": Steering(c, folder)}
+    latent = Latent(2, 2, 0.7, (0.1, -0.2))
+    extras = {"autoencoder": {}, "diffusion": {"latent": asdict(latent)}, "controlnet": {}}
+    networks = {
+        "autoencoder": build(c.networks["autoencoder"]),
+        "diffusion": build(c.networks["unet"]),
+        "controlnet": Steering(c, folder, torch.device("cpu"), latent),
+    }
     for phase, network in networks.items():
         for parameter in network.parameters():
             nn.init.normal_(parameter, std=0.15)

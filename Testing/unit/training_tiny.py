@@ -69,6 +69,7 @@ TINY = {
             "init_filters": 8,
             "blocks_down": [1, 1, 1],
             "blocks_up": [1, 1],
+            "latent_channels": 4,
         },
         "controlnet": {"_target_": "monai.networks.nets.ControlNet", **UNET},
     },
