@@ -113,7 +113,17 @@ class LDMSegLogic(ScriptedLoadableModuleLogic):
     def sample(self, complain):
         """The synthetic patient; `complain` is told a sentence when it cannot be made."""
         folder = Path(slicer.mrmlScene.GetCacheManager().GetRemoteCacheDirectory()) / "LDMSeg synthetic patient"
-        return PatientSample(self.python, folder, _loadVolume, slicer.app.processEvents, complain)
+        return PatientSample(self.python, folder, _loadVolume, slicer.app.processEvents, complain, self._obtain)
+
+    def _obtain(self, requirement):
+        """Install one small package after asking; returns whether the user agreed."""
+        text = _("LDMSeg needs the Python package {package} ({size} MB), which {purpose}. Download and install it?").format(
+            package=requirement.package, size=requirement.megabytes, purpose=requirement.purpose
+        )
+        if not slicer.util.confirmOkCancelDisplay(text, windowTitle="LDMSeg"):
+            return False
+        self.installation.install_alone(requirement)
+        return True
 
     def run(self, arguments, listener):
         """A `BackgroundRun` of `python -m LDMSegLib ARGUMENTS`, not started yet."""
@@ -411,6 +421,7 @@ class LDMSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         voxels = reference.GetImageData().GetNumberOfPoints() if reference is not None and reference.GetImageData() else 0
         self.settings.estimate(voxels, Pace.from_text(str(qt.QSettings().value(PACE, ""))))
         if self.segmentPanel.missing_package:
+            self.logic.installation.want(self.segmentPanel.missing_package)  # an optional one is offered from now on
             self.segmentPanel.missing_package = ""
             self.setupPanel.check()
 

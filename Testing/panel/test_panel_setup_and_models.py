@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import slicer
 
 from LDMSegLib.models.bundle import EMBEDDED
 
@@ -197,3 +198,16 @@ def test_the_synthetic_patient_is_offered_in_sample_data(host, module, monkeypat
     module._registerSampleData()
     assert registered["category"] == "LDMSeg" and len(registered["nodeNames"]) == 4
     assert Path(registered["thumbnailFileName"]).name == "LDMSeg.png"
+
+
+@pytest.mark.parametrize("agrees", [True, False])
+def test_a_package_for_the_sample_is_installed_after_asking_only(host, module, monkeypatch, agrees):
+    from LDMSegModule.Requirement import SAMPLE
+
+    asked, installed = [], []
+    monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", lambda text, **_: asked.append(text) or agrees)
+    logic = module.LDMSegLogic()
+    monkeypatch.setattr(logic.installation, "install_alone", installed.append)
+    assert logic._obtain(SAMPLE) is agrees
+    assert "nilearn" in asked[0] and "MB" in asked[0]
+    assert installed == ([SAMPLE] if agrees else [])
