@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from LDMSegLib.cases.case import Case
 from LDMSegLib.cases.preparation import Prepared
+from LDMSegLib.results.dicom_seg import dicom_seg
 from LDMSegLib.results.provenance import plain
 from LDMSegLib.results.segmentation import Segmentation
+from LDMSegLib.results.source import DicomSource, describe_source
 from LDMSegLib.results.transforms import itk_matlab, itk_text
 from LDMSegLib.results.write import write_segmentation
 from LDMSegLib.specification import Specification
+
+DICOM_SEG = "segmentation.dcm"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the user asked of the result.
+
+    `convention` of the label map's integers, whether to add a DICOM SEG, and what was asked of raw scans, for the provenance.
+    """
+
+    convention: str | None = None
+    dicom_seg: bool = False
+    preparing: Mapping[str, Any] = field(default_factory=dict)
 
 
 def deliver(
@@ -19,10 +37,11 @@ def deliver(
     case: Case,
     specification: Specification,
     folder: str | Path,
-    convention: str | None = None,
+    asked: Asked = Asked(),  # noqa: B008 -- frozen
     overwrite: bool = False,
     seconds: dict[str, float] | None = None,
     prepared: Prepared | None = None,
+    sources: Mapping[str, DicomSource] | None = None,
 ) -> dict[str, Path]:
     """Write maps, tables, report and provenance; the folder appears complete or not at all.
 
@@ -31,19 +50,24 @@ def deliver(
         case: whose images the report shows, and whose reference header the maps take.
         specification: the bundle's.
         folder: where; see `results.folder.check_output` for what may be replaced.
-        convention: of the label map's integers.
+        asked: what the user asked of the result.
         overwrite: whether an earlier result of ours may be replaced.
         seconds: more timings for the provenance, of what came before the segmentation.
         prepared: what was done to raw scans, for its transforms, its pictures and the provenance.
+        sources: the DICOM series that the sequences came from, if any.
 
     Returns:
         The files by name, see `write_segmentation`.
 
     Raises:
         OutputError: the folder cannot be written or holds something else.
+        InputError: a DICOM SEG was asked for and cannot be made (see `results.dicom_seg.check_dicom_seg`, to know before).
     """
+    sources = sources or {}
     timings = {name: round(value, 3) for name, value in (seconds or {}).items()}
     record = {**segmentation.provenance, "timings_s": {**timings, **segmentation.provenance["timings_s"]}}
+    record["inputs"] = [*record["inputs"], *(describe_source(name, sources[name]) for name in case.volumes if name in sources)]
+    record["preparing"] = plain(asked.preparing)
     if prepared is not None:
         record["preparation"] = plain(prepared.record)
     segmentation = replace(segmentation, provenance=record)
@@ -58,10 +82,15 @@ def deliver(
             case=case.id,
             synthetic=record["synthetic_input"],
             details=_details(record),
+            prepared=prepared is not None,
         )
 
-    attachments = attached(prepared) if prepared is not None else None
-    return write_segmentation(folder, segmentation, case.target.header, report, convention, overwrite, attachments)
+    attachments = attached(prepared) if prepared is not None else {}
+    if asked.dicom_seg:
+        source = sources[case.home.sequence if case.home else case.reference]
+        labels = segmentation.label_map
+        attachments[DICOM_SEG] = dicom_seg(labels, segmentation.affine, specification.labels, source.files, record["bundle"]["name"])
+    return write_segmentation(folder, segmentation, case.target.header, report, asked.convention, overwrite, attachments)
 
 
 def attached(prepared: Prepared) -> dict[str, bytes]:

@@ -114,7 +114,7 @@ def _pydicom() -> Any:
         import pydicom  # optional: NIfTI input needs none of it
     except ImportError:
         raise InputError(
-            'reading DICOM needs the package pydicom, which is not installed; install it by pip install "ldmseg[prepare]", '
+            'reading DICOM needs the package pydicom, which is not installed; install it by pip install "ldmseg[dicom]", '
             "or convert the series to NIfTI"
         ) from None
     return pydicom

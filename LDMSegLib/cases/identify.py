@@ -106,12 +106,15 @@ def candidates_of_series(series: Iterable[Series]) -> list[Candidate]:
     ]
 
 
-def identify(candidates: Iterable[Candidate], sequences: tuple[Sequence, ...]) -> Identification:
+def identify(
+    candidates: Iterable[Candidate], sequences: tuple[Sequence, ...], said: Mapping[str, Candidate] | None = None
+) -> Identification:
     """Decide which candidate is which sequence.
 
     Args:
         candidates: any number, in any order; candidates that are none of the sequences are left out.
         sequences: of the bundle's specification.
+        said: sequence name → the image that the user says it is; these are no longer among the candidates.
 
     Returns:
         Choices and questions (see `Identification`). A sequence that is not required and has no candidate is just absent.
@@ -119,16 +122,18 @@ def identify(candidates: Iterable[Candidate], sequences: tuple[Sequence, ...]) -
     Raises:
         InputError: images had to be looked at and one cannot be read.
     """
-    return _Search(tuple(candidates), sequences).result()
+    return _Search(tuple(candidates), sequences, said or {}).result()
 
 
 class _Search:
     """One identification under way: findings move from `undecided` to `found` or `left_out`, or become questions."""
 
-    def __init__(self, candidates: tuple[Candidate, ...], sequences: tuple[Sequence, ...]) -> None:
-        self.sequences = sequences
+    def __init__(self, candidates: tuple[Candidate, ...], sequences: tuple[Sequence, ...], said: Mapping[str, Candidate]) -> None:
+        self.sequences, self.said = sequences, said
         self.names = tuple(s.name for s in sequences)
-        self.found: dict[str, list[Choice]] = {name: [] for name in self.names}
+        self.found: dict[str, list[Choice]] = {
+            name: [Choice(name, said[name], CERTAIN, "it was named by the user")] if name in said else [] for name in self.names
+        }
         self.left_out: list[tuple[str, str]] = []
         self.questions: dict[str, str] = {}
         self.t1: list[Candidate] = []
@@ -140,6 +145,8 @@ class _Search:
         self._settle_t1()
         self._look_at_images()
         choices = {}
+        for name in self.said:
+            self.questions.pop(name, None)
         for name, fits in self.found.items():
             best = self._finest(name, fits)
             if best is not None and name not in self.questions:
@@ -219,7 +226,8 @@ class _Search:
         seen = 0 if any(f is None for f in features) else _split_t1(*features)
         if (timed and seen and timed != seen) or not (timed or seen) or (first_known and (timed or seen) < 0):
             why = "the clock and the images contradict each other" if timed and seen else "neither clock nor brightness tells"
-            self.found["t1n"] = []
+            if "t1n" not in self.said:
+                self.found["t1n"] = []
             self._ask_t1([first, second], f"{why} which was acquired after contrast agent")
             return
         native, after = (first, second) if (timed or seen) > 0 else (second, first)
@@ -270,6 +278,9 @@ class _Search:
             self.questions[name] = sentence
 
     def _add(self, name: str, candidate: Candidate, certainty: str, reason: str) -> None:
+        if name in self.said:
+            self.left_out.append((candidate.name, f"{self.said[name].name} was named as {name}"))
+            return
         self.found[name].append(Choice(name, candidate, certainty, reason))
 
     def _finest(self, name: str, fits: list[Choice]) -> Choice | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
 
@@ -65,6 +67,12 @@ def add_preparing(parser: argparse.ArgumentParser, default: str) -> None:
     group.add_argument(
         "--result-on", default="", metavar="SEQUENCE", help="the native grid that the result of raw scans takes (the reference's)"
     )
+
+
+def series_numbers(given: Mapping[str, Path]) -> dict[str, int]:
+    """What --t1c 5 and the like mean beside a DICOM folder: sequence name → number of its series; empty where files are given."""
+    numbers = {name: int(str(value)) for name, value in given.items() if re.fullmatch(r"[0-9]+", str(value))}
+    return numbers if len(numbers) == len(given) else {}
 
 
 def wishes(args: argparse.Namespace) -> Wishes:

@@ -16,6 +16,7 @@ from LDMSegLib.models.bundle import find_bundle
 from LDMSegLib.results.folder import PROVENANCE, check_output, result_folder
 from LDMSegLib.results.nifti import write_nifti
 from LDMSegLib.results.provenance import FORMAT, GENERATOR, RESEARCH_USE, describe_input, file_sha256, plain, software_versions
+from LDMSegLib.results.source import describe_source
 
 
 def run(arguments: list[str], reporter: Reporter) -> int:
@@ -36,13 +37,14 @@ def run(arguments: list[str], reporter: Reporter) -> int:
     args = parser.parse_args(arguments)
     specification = find_bundle(args.bundle).specification
     given = {key.removeprefix("file:"): path for key, path in vars(args).items() if key.startswith("file:") and path is not None}
-    if bool(args.case) == bool(given):
+    numbers = options.series_numbers(given) if args.case and args.case.is_dir() else {}
+    if bool(args.case) == bool(given) and not numbers:
         raise InputError("expected either a case's folder or one file for each sequence; see ldmseg prepare --help")
     if args.prepare == NEVER:
         raise InputError("--prepare never leaves nothing for ldmseg prepare to do, expected automatic or always; leave it out")
     target = check_output(args.output, args.overwrite)
     reporter.stage("read", "Reading the images")
-    found = read_folder(args.case, specification) if args.case else read_files(given, specification)
+    found = read_folder(args.case, specification, numbers=numbers) if args.case else read_files(given, specification)
     read = to_case(found, specification, options.wishes(args), reporter)
     if read.prepared is None:
         raise InputError(
@@ -64,7 +66,10 @@ def run(arguments: list[str], reporter: Reporter) -> int:
             "format": FORMAT,
             "intended_use": RESEARCH_USE,
             "case": case.id,
-            "inputs": [describe_input(name, volume.path) for name, volume in case.volumes.items() if volume.path is not None],
+            "inputs": [
+                describe_source(name, read.sources[name]) if name in read.sources else describe_input(name, volume.path)
+                for name, volume in case.volumes.items()
+            ],
             "preparation": read.prepared.record,
             "warnings": case.warnings,
             "software": software_versions(),

@@ -2,36 +2,40 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from LDMSegLib.cases.case import Case, Images, assemble, case_id, known_files, look_at, missing_from, read_images, reference_of
 from LDMSegLib.cases.checks import image_warnings
 from LDMSegLib.cases.naming import find_case
-from LDMSegLib.cases.plan import NEVER, Plan, Wishes, plan
+from LDMSegLib.cases.plan import AUTOMATIC, NEVER, Plan, Wishes, plan
 from LDMSegLib.cases.preparation import Prepared, prepare_case
 from LDMSegLib.cases.space import find_space
 from LDMSegLib.errors import InputError
 from LDMSegLib.events import Reporter
+from LDMSegLib.results.source import DicomSource
 from LDMSegLib.specification import Specification
 
 
 @dataclass(frozen=True, eq=False)
 class Read:
-    """A case that the networks can take, and what was done to it if it was raw."""
+    """A case that the networks can take, what was done to it if it was raw, and the DICOM series it came from, if any."""
 
     case: Case
     prepared: Prepared | None = None
+    sources: Mapping[str, DicomSource] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """Images that were read, what to call them, and what to tell of how they were told apart."""
+    """Images that were read, what to call them, what to tell of how they were told apart, and their DICOM series, if any."""
 
     id: str
     images: Images
     notes: tuple[str, ...] = ()
+    sources: Mapping[str, DicomSource] = field(default_factory=dict)
 
 
 def read_files(files: Mapping[str, Path], specification: Specification, id: str | None = None) -> Found:
@@ -40,25 +44,66 @@ def read_files(files: Mapping[str, Path], specification: Specification, id: str 
     return Found(id or case_id(list(known.values())), read_images(known))
 
 
-def read_folder(folder: Path, specification: Specification, id: str | None = None) -> Found:
+def read_folder(folder: Path, specification: Specification, id: str | None = None, numbers: Mapping[str, int] | None = None) -> Found:
     """Read a folder of NIfTI files, told apart by their names, or of DICOM series, told apart by what they say of themselves.
+
+    Args:
+        folder: of one case.
+        specification: the bundle's.
+        id: what to call the case; by default as `read_files`, or the folder's name.
+        numbers: sequence name → number of the DICOM series that it is, where the user says so.
 
     Raises:
         InputError: it holds no case, a series is damaged, or which image is which cannot be told.
     """
-    from LDMSegLib.cases.dicom import is_dicom_folder, read_dicom_folder, reject_different_patients
+    from LDMSegLib.cases.dicom import is_dicom_folder  # with the rest of DICOM: NIfTI input needs none of it
 
     if any(folder.rglob("*.nii*")) or not is_dicom_folder(folder):
+        if numbers:
+            raise InputError(
+                f"a series number was given for {next(iter(numbers))}, but {folder} holds no DICOM series; give one file for each sequence"
+            )
         return read_files(find_case(folder, specification.sequences), specification, id)
+    return _read_study(folder, specification, id or folder.resolve().name, numbers or {})
+
+
+def _read_study(folder: Path, specification: Specification, id: str, numbers: Mapping[str, int]) -> Found:
+    from LDMSegLib.cases.dicom import read_dicom_folder, read_series, reject_different_patients
     from LDMSegLib.cases.identify import candidates_of_series, identify
 
     series = read_dicom_folder(folder)
-    told = identify(candidates_of_series(series), specification.sequences)
-    chosen = told.settled()
-    reject_different_patients([candidate.source for candidate in chosen.values()])
-    volumes = {name: chosen[name].read() for name in specification.sequence_names if name in chosen}
     unusable = [one.problem for one in series if one.problem]
-    return Found(id or folder.resolve().name, look_at(volumes), (*told.guesses, *unusable))
+    named = {name: _numbered(series, folder, name, number) for name, number in numbers.items()}
+    others = candidates_of_series(one for one in series if one not in named.values())
+    said = {name: candidates_of_series([one])[0] for name, one in named.items()}
+    told = identify(others, specification.sequences, said)
+    if told.questions:
+        # What could not be used may be just what is missed.
+        also = f"; not usable: {'; '.join(unusable)}" if unusable else ""
+        hint = f"--{specification.reference} {series[0].number or 5}"
+        raise InputError(f"{told.questions[0]} (beside the folder, by the number of its series, e.g. {hint}){also}")
+    found = told.settled()
+    chosen = {name: found[name].source for name in specification.sequence_names if name in found}
+    reject_different_patients(list(chosen.values()))
+    volumes = {name: read_series(one) for name, one in chosen.items()}
+    sources = {name: DicomSource(one.name, one.uid, one.files) for name, one in chosen.items()}
+    return Found(id, look_at(volumes), (*told.guesses, *unusable), sources)
+
+
+def _numbered(series: list, folder: Path, name: str, number: int):
+    """The series that the user named by its number."""
+    fits = [one for one in series if one.number == number]
+    if not fits:
+        there = ", ".join(str(one.number) for one in series if one.number is not None)
+        raise InputError(f"no series in {folder} has the number {number} that was given for {name}, there are {there}; give one of these")
+    if len(fits) > 1:
+        raise InputError(
+            f"{len(fits)} series in {folder} have the number {number} that was given for {name} ({', '.join(one.name for one in fits)}), "
+            "expected one; put the right one into a folder with the others that are needed"
+        )
+    if fits[0].problem:
+        raise InputError(fits[0].problem)
+    return fits[0]
 
 
 def to_case(found: Found, specification: Specification, wishes: Wishes, reporter: Reporter) -> Read:
@@ -71,6 +116,14 @@ def to_case(found: Found, specification: Specification, wishes: Wishes, reporter
     reference, notes = reference_of(tuple(images.volumes), specification)
     space = find_space(specification.grid.space)
     todo = plan(images.volumes, images.findings, reference, wishes) if space else Plan()
+    said = found.notes
+    if todo.register and not todo.strip and wishes.choice == AUTOMATIC and importlib.util.find_spec("SimpleITK") is None:
+        # Nobody asked for registration, and without it the headers are as good a word as they ever were.
+        said += (
+            f'{", ".join(todo.register)} would be brought onto {reference} if SimpleITK were installed (pip install "ldmseg[prepare]"), '
+            "now only the headers say where they lie; check that the images are aligned",
+        )
+        todo = Plan()
     if not space and wishes.choice != NEVER and any(finding.skull for finding in images.findings.values()):
         raise InputError(
             f"the images are raw, and how to prepare them for the space '{specification.grid.space}' of this bundle is not known; prepare "
@@ -78,20 +131,14 @@ def to_case(found: Found, specification: Specification, wishes: Wishes, reporter
         )
     if not todo.anything:
         case = assemble(images, specification, found.id)
-        read = Read(_noted(case, found.notes))
+        read = Read(replace(case, warnings=(*said, *case.warnings)), None, found.sources)
     else:
         stripped = {name: finding for name, finding in images.findings.items() if not finding.skull}
         notes += image_warnings(stripped, reference)
         missing = missing_from(images.volumes, specification)
-        said = (*found.notes, *notes)
+        said = (*said, *notes)
         prepared = prepare_case(found.id, images.volumes, images.findings, reference, space, todo, wishes, missing, said, reporter)
-        read = Read(prepared.case, prepared)
+        read = Read(prepared.case, prepared, found.sources)
     for warning in read.case.warnings:
         reporter.warning(warning)
     return read
-
-
-def _noted(case: Case, notes: tuple[str, ...]) -> Case:
-    from dataclasses import replace
-
-    return replace(case, warnings=(*notes, *case.warnings)) if notes else case

@@ -17,15 +17,17 @@ from LDMSegLib.commands import options
 from LDMSegLib.commands.computing import load_model
 from LDMSegLib.commands.reading import Found, Read, read_files, read_folder, to_case
 from LDMSegLib.commands.summary import cohort_event, cohort_text, segmentation_event, segmentation_text
-from LDMSegLib.deliver import deliver
+from LDMSegLib.deliver import Asked, deliver
 from LDMSegLib.errors import BundleError, InputError, OutputError
 from LDMSegLib.events import Reporter
 from LDMSegLib.interruption import Interruption
 from LDMSegLib.models.bundle import find_bundle
 from LDMSegLib.models.layout import Bundle
+from LDMSegLib.results.dicom_seg import check_dicom_seg
 from LDMSegLib.results.file import check_file, write_file
 from LDMSegLib.results.folder import check_output, is_result
 from LDMSegLib.results.labels import label_values
+from LDMSegLib.results.provenance import file_sha256
 from LDMSegLib.results.segmentation import Segmentation
 from LDMSegLib.specification import Specification
 
@@ -62,11 +64,12 @@ def _parser(specification: Specification | None) -> options.Parser:
         "or with --cohort every case below a folder.",
         usage=f"ldmseg segment (CASE | {which} | --cohort DIR) -o OUT [options]",
     )
-    parser.add_argument("case", nargs="*", type=Path, metavar="CASE", help="the case's folder, or its files")
+    parser.add_argument("case", nargs="*", type=Path, metavar="CASE", help="the case's folder (NIfTI or DICOM), or its files")
     parser.add_argument("--cohort", type=Path, metavar="DIR", help="segment every case below this folder into OUT/<case>")
     parser.add_argument("--shard", metavar="K/N", help="of a cohort, only the K-th of N equal parts, e.g. 3/16")
     options.add_output(parser, "the folder for the result, or for the cohort's results")
-    files = parser.add_argument_group("one file a sequence")
+    parser.add_argument("--dicom-seg", action="store_true", help="of DICOM images: also write the labels as DICOM SEG, segmentation.dcm")
+    files = parser.add_argument_group("one file a sequence (or, beside a DICOM folder, the number of its series)")
     for sequence in sequences:
         needed = "" if sequence.required else " (may be missing)"
         # a bundle may call a sequence like an option; its file is then told by its name
@@ -93,6 +96,10 @@ class Job:
         self.convention = options.BRATS_LABELS if args.brats_labels else None
         label_values(bundle.specification.labels, self.convention)
         self.mode = bundle.specification.mode(args.mode)
+        if args.dicom_seg and (args.cohort or (not args.case and _given(args))):
+            raise InputError(
+                "--dicom-seg was given without a DICOM folder, expected one that the result can refer to; give it or leave it out"
+            )
         if args.shard and not args.cohort:
             raise InputError("--shard was given without --cohort, expected a cohort to take a part of; add --cohort DIR or leave it out")
 
@@ -107,7 +114,15 @@ class Job:
             "sampling.seed": args.seed,
             "sampling.threshold": spec.threshold if args.threshold is None else args.threshold,
             "label_convention": self.convention,
+            **{f"preparing.{name}": value for name, value in self.preparing().items()},
         }
+
+    def preparing(self) -> dict[str, Any]:
+        """What was asked for raw scans, as provenance.json keeps it."""
+        wishes = options.wishes(self.args)
+        # A mask that isn't there is told where it is read.
+        mask = file_sha256(wishes.mask) if wishes.mask and wishes.mask.is_file() else None
+        return {"choice": wishes.choice, "brain_extraction": wishes.extraction, "brain_mask_sha256": mask, "result_on": wishes.result_on}
 
 
 def _one(job: Job, interruption: Interruption) -> int:
@@ -159,6 +174,9 @@ def _cohort(job: Job, interruption: Interruption) -> int:
 def _found(args: argparse.Namespace, job: Job) -> Callable[[], Found]:
     """How to read what the options or the names point at; what is wrong with them is said at once."""
     given, specification = _given(args), job.bundle.specification
+    numbers = options.series_numbers(given)
+    if numbers and len(args.case) == 1 and args.case[0].is_dir():
+        return lambda: read_folder(args.case[0], specification, numbers=numbers)
     if bool(args.case) == bool(given):
         found = "images were given in more than one way" if given else "no images were given"
         raise InputError(f"{found}, expected a case's folder, or one file for each sequence, or --cohort DIR; see ldmseg segment --help")
@@ -188,7 +206,9 @@ def _segmented(
 ) -> tuple[Segmentation, dict[str, Path]]:
     from LDMSegLib.segment import Settings, segment
 
-    args, case = job.args, read.case
+    args, case, spec = job.args, read.case, job.bundle.specification
+    if args.dicom_seg:
+        check_dicom_seg(read.sources.get(on := case.home.sequence if case.home else case.reference), on, case.target)
     settings = Settings(
         seed=args.seed,
         threshold=args.threshold,
@@ -201,7 +221,8 @@ def _segmented(
         for warning in segmentation.warnings[len(case.warnings) :]:
             job.reporter.warning(warning)
         job.reporter.stage("write", "Writing the result")
-        files = deliver(segmentation, case, job.bundle.specification, target, job.convention, overwrite, seconds, read.prepared)
+        asked = Asked(job.convention, args.dicom_seg, job.preparing())
+        files = deliver(segmentation, case, spec, target, asked, overwrite, seconds, read.prepared, read.sources)
     return segmentation, files
 
 

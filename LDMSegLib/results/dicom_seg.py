@@ -18,6 +18,7 @@ import numpy as np
 from LDMSegLib import __version__
 from LDMSegLib.errors import InputError, OutputError
 from LDMSegLib.results.file import check_file
+from LDMSegLib.results.source import DicomSource
 from LDMSegLib.specification import Label
 
 # How far a voxel of the map may lie from the source's: more is another grid.
@@ -35,27 +36,65 @@ def write_dicom_seg(
     bundle: str = "",
     overwrite: bool = False,
 ) -> Path:
-    """Write a label map as one DICOM SEG file, whole or not at all.
+    """Write a label map as one DICOM SEG file, whole or not at all; see `dicom_seg`.
 
     Args:
         path: of the file, usually ending in .dcm.
-        label_map: (X, Y, Z) uint8 in the labels' own values, on the grid of the source series; axes may be stored in any order
-            and direction.
-        affine: (4, 4) voxel→world RAS mm of the label map.
-        labels: of the bundle's specification.
-        source_files: every file of the series that the map was drawn on, classic (one image each) or one enhanced file.
-        bundle: name of the model, for the record.
+        label_map, affine, labels, source_files, bundle: see `dicom_seg`.
         overwrite: replace a file that is there.
 
     Returns:
         The file.
 
     Raises:
-        InputError: highdicom is not installed, the source is no readable DICOM series, or the map is not on its grid.
+        InputError: see `dicom_seg`.
         OutputError: it cannot be written, or is there already.
     """
-    highdicom, pydicom = _packages()
     target = check_file(path, overwrite)
+    _save(dicom_seg(label_map, affine, labels, source_files, bundle), target)
+    return target
+
+
+def check_dicom_seg(source: DicomSource | None, sequence: str, target: Any) -> None:
+    """Find out before a long computation whether its result can be written as DICOM SEG.
+
+    Args:
+        source: the series of the sequence, None where it came from no DICOM.
+        sequence: whose grid the result will have.
+        target: with that grid's `shape` and `affine` (voxel→world RAS mm).
+
+    Raises:
+        InputError: the image is not from DICOM, highdicom is not installed, or its series cannot be referred to.
+    """
+    if source is None:
+        raise InputError(
+            f"--dicom-seg was given, but {sequence} is not from DICOM, expected a DICOM folder as input; give it, or leave --dicom-seg out"
+        )
+    _, pydicom = _packages()
+    _on_frames(np.zeros(target.shape, np.uint8), np.asarray(target.affine, float), _headers(pydicom, source.files))
+
+
+def dicom_seg(
+    label_map: np.ndarray,
+    affine: np.ndarray,
+    labels: tuple[Label, ...],
+    source_files: Sequence[str | Path],
+    bundle: str = "",
+) -> bytes:
+    """A label map as the content of one DICOM SEG file.
+
+    Args:
+        label_map: (X, Y, Z) uint8 in the labels' own values, on the grid of the source series; axes may be stored in any order
+            and direction.
+        affine: (4, 4) voxel→world RAS mm of the label map.
+        labels: of the bundle's specification.
+        source_files: every file of the series that the map was drawn on, classic (one image each) or one enhanced file.
+        bundle: name of the model, for the record.
+
+    Raises:
+        InputError: highdicom is not installed, the source is no readable DICOM series, or the map is not on its grid.
+    """
+    highdicom, pydicom = _packages()
     headers = _headers(pydicom, source_files)
     stored = _on_frames(label_map, np.asarray(affine, float), headers)
     numbered = np.zeros_like(stored)
@@ -82,8 +121,9 @@ def write_dicom_seg(
         omit_empty_frames=bool(numbered.any()),
         series_description=f"LDMSeg tumour sub-regions. {DISCLAIMER}"[:64],
     )
-    _save(segmentation, target)
-    return target
+    content = io.BytesIO()
+    segmentation.save_as(content)
+    return content.getvalue()
 
 
 def _packages() -> tuple[Any, Any]:
@@ -187,12 +227,10 @@ def _segment(highdicom: Any, pydicom: Any, number: int, label: Label, algorithm:
     )
 
 
-def _save(segmentation: Any, target: Path) -> None:
-    content = io.BytesIO()
-    segmentation.save_as(content)
+def _save(content: bytes, target: Path) -> None:
     unfinished = target.parent / f".{target.name}.{os.getpid()}"
     try:
-        unfinished.write_bytes(content.getvalue())
+        unfinished.write_bytes(content)
         os.replace(unfinished, target)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()

@@ -36,6 +36,7 @@ ALARM, SYNTHETIC, NOTE = "#b3261e", "#6a3fa0", "#8a5a00"
 
 _VOLUMES_HEIGHT, _VOLUME_ROW, _PLACES_HEIGHT, _NO_PLACES_HEIGHT, _FOOTER_HEIGHT = 0.54, 0.205, 1.93, 0.25, 0.62
 _WARNING_LINES = 8
+_NAME_SIZES, _BESIDE_TITLE = (9.0, 17.0), 0.25
 
 _PROBABILITY = LinearSegmentedColormap.from_list("probability", ["#1b2a6b", "#2f6fb5", "#4fc3c7", "#c8e87a", "#fff4b0"])
 _VARIANCE = LinearSegmentedColormap.from_list("variance", ["#3b0f52", "#8c1f6b", "#d9434e", "#f9933e", "#fdf0a0"])
@@ -56,6 +57,7 @@ def render_report(
     case: str = "",
     synthetic: bool = False,
     details: str = "",
+    prepared: bool = False,
     map_region: str | None = None,
     dpi: int = DPI,
 ) -> bytes:
@@ -68,6 +70,7 @@ def render_report(
         case: Name of the case.
         synthetic: The input is not a patient; said loudly.
         details: One line on how it was made, e.g. "fast: 10 members x 8 steps, seed 1, CPU, 34 s".
+        prepared: The images were raw and prepared; says where the pictures of that are.
         map_region: Region whose probability is mapped; by default the one with the most labels.
         dpi: Resolution; the page is A4.
 
@@ -89,7 +92,7 @@ def render_report(
         *(0.20, _PLACES_HEIGHT if view.places else _NO_PLACES_HEIGHT),
         *((0.20 + 0.14 * len(warnings)) if warnings else 0.0, _FOOTER_HEIGHT),
     )
-    y = _header(figure, segmentation, bundle, case, synthetic, details)
+    y = _header(figure, segmentation, bundle, case, synthetic, details, prepared)
     y = _pictures(figure, view, y, sum(needed))
     _rule(figure, y)
     y = _volumes(figure, segmentation, view, y - needed[0])
@@ -230,19 +233,35 @@ def _banner(figure: Figure, y: float, text: str, color: str) -> float:
     return y - 0.33
 
 
-def _header(figure: Figure, segmentation: Segmentation, bundle: str, case: str, synthetic: bool, details: str) -> float:
+def _header(figure: Figure, segmentation: Segmentation, bundle: str, case: str, synthetic: bool, details: str, prepared: bool) -> float:
     w, h = PAGE_INCHES
-    _text(figure, 0.45, h - 0.50, case or "Segmentation", 17, INK, "bold")
-    _text(figure, w - 0.45, h - 0.43, f"LDMSeg · {bundle}", 9, INK, "bold", "right")
     members = f"{segmentation.members_finished} of {segmentation.members_requested} members"
-    _text(figure, w - 0.45, h - 0.60, " · ".join(part for part in (members, details) if part), 7.5, FAINT, "normal", "right")
+    right = (
+        _text(figure, w - 0.45, h - 0.43, f"LDMSeg · {bundle}", 9, INK, "bold", "right"),
+        _text(figure, w - 0.45, h - 0.60, " · ".join(part for part in (members, details) if part), 7.5, FAINT, "normal", "right"),
+    )
+    _case_name(figure, case or "Segmentation", w - 0.45 - max(_width(figure, text) for text in right) - _BESIDE_TITLE)
     y = h - 0.78
+    if prepared:
+        where = "These images were prepared from raw scans; preparation.png shows each step: look at it before using the result."
+        _text(figure, 0.45, y - 0.02, where, 7.5, NOTE)
+        y -= 0.17
     if segmentation.partial:
         text = f"PARTIAL RESULT — only {members} finished; the maps and volumes rest on these alone"
         y = _banner(figure, y, text, ALARM)
     if synthetic:
         y = _banner(figure, y, "SYNTHETIC INPUT — a computed image, not a patient", SYNTHETIC)
     return y
+
+
+def _case_name(figure: Figure, name: str, width: float) -> None:
+    """The name in at most `width` inches: smaller where it is long, and without its middle where that is not enough."""
+    artist = _text(figure, 0.45, PAGE_INCHES[1] - 0.50, name, _NAME_SIZES[1], INK, "bold")
+    artist.set_fontsize(max(_NAME_SIZES[0], min(_NAME_SIZES[1], _NAME_SIZES[1] * width / _width(figure, artist))))
+    kept = len(name)
+    while _width(figure, artist) > width and kept > 2:
+        kept -= 1
+        artist.set_text(f"{name[: (kept + 1) // 2]}…{name[-(kept // 2) :]}")
 
 
 def _pictures(figure: Figure, view: _View, top: float, needed_below: float) -> float:

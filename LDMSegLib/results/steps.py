@@ -34,7 +34,15 @@ def render_steps(steps: Sequence[StepPicture], case: str, dpi: int = 110) -> byt
     width, height = 0.6 + 3 * (_PICTURE + 0.05), _HEAD + len(steps) * (_PICTURE + _TITLE) + _FOOT
     figure = Figure(figsize=(width, height), dpi=dpi, facecolor="white")
     FigureCanvasAgg(figure)
-    figure.text(0.3 / width, 1 - 0.2 / height, f"Preparation of {case}", fontsize=12, fontweight="bold", color=INK, va="center")
+    figure.text(
+        0.3 / width,
+        1 - 0.2 / height,
+        f"Preparation of {case}",
+        fontsize=min(12, 620 / (15 + len(case))),
+        fontweight="bold",
+        color=INK,
+        va="center",
+    )
     note = "The outline is that of the brain; it should follow the brain in every picture."
     figure.text(0.3 / width, 1 - 0.4 / height, note, fontsize=7, color=FAINT, va="center")
     figure.text(0.3 / width, 0.17 / height, RESEARCH_USE, fontsize=7, fontweight="bold", color=ALARM, va="center")
