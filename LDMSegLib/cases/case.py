@@ -195,7 +195,8 @@ def _reject_copies(volumes: Mapping[str, Volume]) -> None:
         a, b = volume.array, same.array
         if a.shape == b.shape and np.array_equal(a[::7, ::7, ::7], b[::7, ::7, ::7]) and np.array_equal(a, b):
             raise InputError(
-                f"{volume.path or name} and {same.path or other} hold the same image, expected two different sequences ({name} and {other}); give the right "
+                f"{volume.path or name} and {same.path or other} hold the same image, "
+                f"expected two different sequences ({name} and {other}); give the right "
                 "file for each"
             )
 
