@@ -22,7 +22,7 @@ from LDMSegLib.cases.checks import LARGEST_CUT_CM2, Findings, largest_cut
 from LDMSegLib.cases.geometry import resample_to
 from LDMSegLib.cases.plan import Plan, Wishes
 from LDMSegLib.cases.read import read_label_map
-from LDMSegLib.cases.registration import Registration, register
+from LDMSegLib.cases.registration import AWAY_MM, Registration, register
 from LDMSegLib.cases.space import Space
 from LDMSegLib.cases.volume import Volume
 from LDMSegLib.errors import InputError
@@ -31,9 +31,10 @@ from LDMSegLib.events import Reporter, Silent
 # Agreement is measured in the brain and this far around it.
 AROUND_BRAIN_MM = 10.0
 
-# Agreement (`registration.mutual_information`, around the brain) on the raw exam: 0.11 to 0.20 in register, 0.04 where a search
-# had failed. Below the first a second search is made and the user is warned; below the second the images are refused.
-DOUBTFUL, UNRELATED = 0.07, 0.02
+# How many times better two images must agree where registration ended than 8 mm away (`registration.distinctness`): see
+# Documentation/decisions.md for what was measured. Below the first a second search is made and the user is warned; below the
+# second the images are refused.
+DOUBTFUL, UNRELATED = 1.9, 1.75
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,6 +126,7 @@ class _Work:
         self.to_space = np.eye(4)
         self.steps: list[Step] = []
         self.qualities: dict[str, float] = {}
+        self.distinct: dict[str, float] = {}
         self.seconds: dict[str, float] = {}
         self._done, self._all = 0, int(todo.strip) + len(todo.register) + int(todo.align) + 1
 
@@ -189,6 +191,7 @@ class _Work:
             "steps": [f"{step.title}: {step.measure}" for step in self.steps],
             "reasons": list(self.todo.reasons),
             "agreement": {name: round(value, 4) for name, value in self.qualities.items()},
+            "distinctness": {name: round(value, 3) for name, value in self.distinct.items()},
             "matrices_ras_mm": {f"{a}_to_{b}": matrix.tolist() for (a, b), matrix in transforms.items()},
             "seconds": {name: round(value, 3) for name, value in self.seconds.items()},
         }
@@ -227,15 +230,17 @@ class _Work:
     def _judge(self, name: str, found: Registration) -> None:
         self.qualities[name] = found.quality
         pair = [f"{self.volumes[n].path or n} ({n})" for n in (name, self.reference)]
-        if found.quality < UNRELATED:
+        self.distinct[name] = found.distinct
+        how = f"where it fits best they agree {found.distinct:.2f} times as well as {AWAY_MM:g} mm away, expected at least {DOUBTFUL:g}"
+        if found.distinct < UNRELATED:
             raise InputError(
-                f"{pair[0]} does not fit {pair[1]} wherever it is moved (agreement {found.quality:.2f}, expected at least {DOUBTFUL:g}); "
-                "check that both are whole heads of one patient, and give the right file"
+                f"{pair[0]} does not fit {pair[1]} wherever it is moved ({how}), as images of different patients do not; check that both "
+                "show one patient's whole head and give the right file, or images that are in register with --prepare never"
             )
-        if found.quality < DOUBTFUL:
+        if found.distinct < DOUBTFUL:
             self.warnings.append(
-                f"{name} could hardly be brought onto {self.reference} (agreement {found.quality:.2f} after {found.attempts} searches, "
-                f"expected at least {DOUBTFUL:g}); look at the picture of this step before using the result"
+                f"{name} could hardly be brought onto {self.reference} ({how}, {found.attempts} searches made); look at the picture of "
+                "this step before using the result"
             )
 
     def _step(self, title: str, image: np.ndarray, outline: np.ndarray, affine: np.ndarray, measure: str) -> None:

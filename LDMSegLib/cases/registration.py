@@ -7,7 +7,7 @@ registered: it belongs to the optional extra "prepare".
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,9 @@ from LDMSegLib.cases.volume import Volume
 from LDMSegLib.errors import InputError
 
 BINS = 32
+
+# How far from where a registration ended agreement is measured again, to see how much the place matters (see `distinctness`).
+AWAY_MM = 8.0
 
 
 @dataclass(frozen=True)
@@ -41,12 +44,14 @@ _FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])
 class Registration:
     """`matrix` takes world points (RAS mm) of the moving image to the fixed image's world.
 
-    `quality` is the normalised mutual information there (see `mutual_information`), `attempts` how many starts it took.
+    `quality` is the normalised mutual information there (see `mutual_information`), `attempts` how many starts it took, and
+    `distinct` how much the place matters (see `distinctness`; NaN where it was not asked for).
     """
 
     matrix: np.ndarray
     quality: float
     attempts: int = 1
+    distinct: float = float("nan")
 
 
 def register(moving: Volume, fixed: Volume, inside: np.ndarray | None = None, enough: float = 0.0, seed: int = 0) -> Registration:
@@ -59,7 +64,7 @@ def register(moving: Volume, fixed: Volume, inside: np.ndarray | None = None, en
         moving: the image to be moved.
         fixed: the image that stays.
         inside: (X, Y, Z) bool on the fixed image's grid: where the quality is measured; everywhere without it.
-        enough: below this quality a second attempt is made from other starts, and the better one kept.
+        enough: below this distinctness a second attempt is made from other starts, and the better one kept; 0 does not ask for it.
         seed: of the voxels looked at.
 
     Raises:
@@ -72,16 +77,17 @@ def register(moving: Volume, fixed: Volume, inside: np.ndarray | None = None, en
         search = lambda starts: np.linalg.inv(find(starts))  # noqa: E731
     else:
         search = _finder(sitk, moving, fixed, seed)
+    compare = _comparison(moving, fixed, inside)
     best, attempts = None, 0
     for turns in ((None,), tuple((axis, angle) for axis in range(3) for angle in TURNS)):
         attempts += 1
         matrix = search(turns)
-        quality = mutual_information(moving, fixed, matrix, inside)
-        if best is None or quality > best[1]:
-            best = (matrix, quality)
-        if quality >= enough:
+        quality = compare(matrix)
+        if best is None or quality > best.quality:
+            best = Registration(matrix, quality, attempts, _distinct(compare, matrix, quality) if enough else float("nan"))
+        if not best.distinct < enough:
             break
-    return Registration(best[0], best[1], attempts)
+    return replace(best, attempts=attempts)
 
 
 def _finder(sitk: Any, moving: Volume, fixed: Volume, seed: int) -> Callable[[Sequence[tuple[int, float] | None]], np.ndarray]:
@@ -110,17 +116,50 @@ def mutual_information(moving: Volume, fixed: Volume, matrix: np.ndarray, inside
     Mutual information of 32 × 32 grey values divided by the smaller of the two entropies, at `mm` resolution, where both
     images have values and `inside` is true.
     """
-    still = _averaged(fixed, mm)
-    where = np.ones(still.shape, bool) if inside is None else _any(fixed, inside, mm).array > 0
-    loose = _averaged(moving, mm)
-    moved = resample_to(loose.array, matrix @ loose.affine, still.affine, still.shape, fill=np.nan)
-    where &= np.isfinite(moved)
-    if np.count_nonzero(where) < BINS**2:
-        return 0.0
-    a, b = _ranked(still.array[where]), _ranked(moved[where])
-    joint = np.histogram2d(a, b, bins=BINS)[0] / a.size
-    one, other = _entropy(joint.sum(axis=1)), _entropy(joint.sum(axis=0))
-    return float((one + other - _entropy(joint.ravel())) / max(min(one, other), 1e-9))
+    return _comparison(moving, fixed, inside, mm)(matrix)
+
+
+def distinctness(moving: Volume, fixed: Volume, matrix: np.ndarray, inside: np.ndarray | None = None) -> float:
+    """How much better two images agree here than a little way off: their agreement over its mean 8 mm away in six directions.
+
+    Agreement itself depends on the sequences, on slice thickness, and on how much outline is in view, and so tells little about
+    whether two images belong together: any two heads agree somewhat. But one patient's folds and ventricles fit in one place
+    only. Measured by Testing/benchmarks/strangers.py, see Documentation/decisions.md.
+    """
+    compare = _comparison(moving, fixed, inside)
+    return _distinct(compare, matrix, compare(matrix))
+
+
+def _distinct(compare: Callable[[np.ndarray], float], matrix: np.ndarray, quality: float) -> float:
+    away = []
+    for axis in range(3):
+        for mm in (-AWAY_MM, AWAY_MM):
+            shift = np.eye(4)
+            shift[axis, 3] = mm
+            away.append(compare(shift @ matrix))
+    return quality / max(float(np.mean(away)), 1e-9) if quality else 0.0
+
+
+def _comparison(moving: Volume, fixed: Volume, inside: np.ndarray | None = None, mm: float = 2.0) -> Callable[[np.ndarray], float]:
+    """Agreement as a function of the matrix, for comparing many."""
+    still, loose = _averaged(fixed, mm), _averaged(moving, mm)
+    wanted = np.ones(still.shape, bool) if inside is None else _any(fixed, inside, mm).array > 0
+    box = ndimage.find_objects(wanted.astype(np.uint8))[0] if wanted.any() else (slice(0, 1),) * 3
+    corner = still.affine.copy()
+    corner[:3, 3] += still.affine[:3, :3] @ [part.start for part in box]
+    grey, wanted = still.array[box], wanted[box]
+
+    def compare(matrix: np.ndarray) -> float:
+        moved = resample_to(loose.array, matrix @ loose.affine, corner, grey.shape, fill=np.nan)
+        where = wanted & np.isfinite(moved)
+        if np.count_nonzero(where) < BINS**2:
+            return 0.0
+        a, b = _ranked(grey[where]), _ranked(moved[where])
+        joint = np.histogram2d(a, b, bins=BINS)[0] / a.size
+        one, other = _entropy(joint.sum(axis=1)), _entropy(joint.sum(axis=0))
+        return float((one + other - _entropy(joint.ravel())) / max(min(one, other), 1e-9))
+
+    return compare
 
 
 def _ranked(values: np.ndarray) -> np.ndarray:

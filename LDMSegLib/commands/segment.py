@@ -122,7 +122,12 @@ class Job:
         wishes = options.wishes(self.args)
         # A mask that isn't there is told where it is read.
         mask = file_sha256(wishes.mask) if wishes.mask and wishes.mask.is_file() else None
-        return {"choice": wishes.choice, "brain_extraction": wishes.extraction, "brain_mask_sha256": mask, "result_on": wishes.result_on}
+        return {
+            "preparation": wishes.choice,
+            "brain_extraction": wishes.extraction,
+            "brain_mask_sha256": mask,
+            "result_grid": wishes.result_on or self.bundle.specification.reference,
+        }
 
 
 def _one(job: Job, interruption: Interruption) -> int:

@@ -240,7 +240,7 @@ def _header(figure: Figure, segmentation: Segmentation, bundle: str, case: str, 
         _text(figure, w - 0.45, h - 0.43, f"LDMSeg · {bundle}", 9, INK, "bold", "right"),
         _text(figure, w - 0.45, h - 0.60, " · ".join(part for part in (members, details) if part), 7.5, FAINT, "normal", "right"),
     )
-    _case_name(figure, case or "Segmentation", w - 0.45 - max(_width(figure, text) for text in right) - _BESIDE_TITLE)
+    _case_name(figure, case or "Segmentation", w - 0.9 - max(_width(figure, text) for text in right) - _BESIDE_TITLE)
     y = h - 0.78
     if prepared:
         where = "These images were prepared from raw scans; preparation.png shows each step: look at it before using the result."

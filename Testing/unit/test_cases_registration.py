@@ -9,8 +9,10 @@ import pytest
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
+from LDMSegLib.cases import registration
 from LDMSegLib.cases.geometry import resample_to
-from LDMSegLib.cases.registration import mutual_information, register
+from LDMSegLib.cases.preparation import DOUBTFUL, UNRELATED
+from LDMSegLib.cases.registration import distinctness, mutual_information, register
 from LDMSegLib.cases.volume import Volume
 from LDMSegLib.errors import InputError
 
@@ -79,9 +81,20 @@ def test_images_in_register_agree_more_than_images_that_are_not_and_strangers_ha
     assert well > 2 * badly and well > 2 * never
 
 
-def test_a_search_that_is_not_good_enough_is_made_again_and_the_better_one_kept():
+def test_one_patients_images_stand_out_where_they_fit_and_two_patients_do_not_wherever_they_are_moved(monkeypatch):
+    monkeypatch.setattr(registration, "LEVELS", registration.LEVELS[:1])  # quick
+    fixed = Volume(head(), AFFINE)
+    own = register(Volume(other_contrast(head()), moved((4, -5, 3), (6, 4, -5)) @ AFFINE), fixed, fixed.array > 0, DOUBTFUL)
+    strange = register(Volume(other_contrast(head(seed=9)), moved((4, -5, 3), (6, 4, -5)) @ AFFINE), fixed, fixed.array > 0, DOUBTFUL)
+    assert own.distinct > DOUBTFUL and own.attempts == 1
+    assert strange.distinct < UNRELATED and strange.attempts == 2, "another start was tried"
+    assert distinctness(Volume(other_contrast(head()), AFFINE), fixed, moved((0, 0, 0), (8, 0, 0)), fixed.array > 0) < DOUBTFUL
+
+
+def test_a_search_that_is_not_good_enough_is_made_again_and_the_better_one_kept(monkeypatch):
+    monkeypatch.setattr(registration, "LEVELS", registration.LEVELS[:1])
     fixed, stranger = Volume(head(), AFFINE), Volume(head(seed=9), AFFINE)
-    once, twice = register(stranger, fixed), register(stranger, fixed, enough=1.0)
+    once, twice = register(stranger, fixed), register(stranger, fixed, enough=99.0)
     assert (once.attempts, twice.attempts) == (1, 2) and twice.quality >= once.quality - 1e-3
 
 

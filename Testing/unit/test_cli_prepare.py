@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import nibabel as nib
@@ -11,6 +12,9 @@ import pytest
 from commandline import run_here
 from scipy import ndimage
 from tiny_bundle import save_small_case, small_affine
+
+from LDMSegLib.cases import preparation
+from LDMSegLib.cases.registration import Registration
 
 SHIFT = np.array([8.0, -6.0, 4.0])
 
@@ -89,3 +93,55 @@ def test_a_head_in_which_no_brain_is_found_is_refused_in_one_sentence_and_nothin
     ran = run_here(capsys, "segment", raw, "-o", tmp_path / "out", "--bundle", tiny_bundle, "--brain-extraction", "magic")
     assert ran.code == 2 and "'magic' is unknown" in ran.error and "deepbet" in ran.error
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("distinct", "code"), [(1.3, 2), (1.8, 0)])
+def test_a_sequence_that_fits_nowhere_is_refused_and_one_that_hardly_fits_is_warned_of(
+    distinct, code, raw, tiny_bundle, tmp_path, capsys, monkeypatch
+):
+    """What such images measure is tested with the registration and by Testing/benchmarks/strangers.py; here: what becomes of it."""
+    found = Registration(np.eye(4), 0.15, 2, distinct)
+    monkeypatch.setattr(preparation, "register", lambda *_: found)
+    options = ["--bundle", tiny_bundle, "--members", 1, "--brain-mask", raw / "brain_mask.nii.gz"]
+    ran = run_here(capsys, "segment", raw, "-o", tmp_path / "out", *options)
+    assert ran.code == code, ran.err
+    if code:
+        assert "raw_t1n.nii.gz (t1n) does not fit" in ran.err and "1.30 times" in ran.err and "different patients" in ran.err
+        assert not (tmp_path / "out").exists()
+    else:
+        said = json.loads((tmp_path / "out" / "provenance.json").read_text())
+        assert any("t1n could hardly be brought onto t1c" in w for w in said["warnings"])
+        assert said["preparation"]["distinctness"]["t1n"] == 1.8
+
+
+def test_the_settings_of_preparing_are_recorded(result):
+    asked = json.loads((result / "provenance.json").read_text())["preparing"]
+    assert (asked["preparation"], asked["brain_extraction"], asked["result_grid"]) == ("automatic", "deepbet", "t2f")
+    assert len(asked["brain_mask_sha256"]) == 64
+
+
+@pytest.fixture
+def apart(tmp_path) -> Path:
+    """Stripped brains, of which one lies on another grid: only the headers say where."""
+    folder = save_small_case(tmp_path / "apart")
+    file = image(folder, "t2w")
+    nifti = nib.load(file)
+    nib.save(nib.Nifti1Image(np.asarray(nifti.dataobj)[:, :, 1:], nifti.affine @ nib.affines.from_matvec(np.eye(3), [0, 0, 1])), file)
+    return folder
+
+
+def test_without_simpleitk_stripped_images_on_other_grids_are_resampled_with_a_warning(apart, tiny_bundle, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "SimpleITK", None)
+    monkeypatch.setitem(sys.modules, "deepbet", None)
+    ran = run_here(capsys, "segment", apart, "-o", tmp_path / "out", "--bundle", tiny_bundle, "--members", 1)
+    assert ran.code == 0, ran.err
+    record = json.loads((tmp_path / "out" / "provenance.json").read_text())
+    assert "preparation" not in record
+    assert any("t2w would be brought onto t1c if SimpleITK were installed" in w for w in record["warnings"])
+    assert any("t2w lies on another grid than t1c and was resampled" in w for w in record["warnings"])
+
+
+def test_without_simpleitk_what_was_asked_for_is_refused_with_the_name_of_the_extra(apart, tiny_bundle, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "SimpleITK", None)
+    ran = run_here(capsys, "segment", apart, "-o", tmp_path / "out", "--bundle", tiny_bundle, "--prepare", "always")
+    assert ran.code == 2 and "ldmseg[prepare]" in ran.err.splitlines()[-1] and not (tmp_path / "out").exists()

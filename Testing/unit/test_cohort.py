@@ -160,6 +160,8 @@ def test_a_cohort_from_the_command_line_is_done_once_and_its_failures_are_listed
     events = [json.loads(line) for line in ran.out.splitlines()]
     assert ran.code == 0 and {case["status"] for case in events[-1]["cases"]} == {"already there"}
     assert not any(event.get("stage") == "load" for event in events), "with nothing to do no network is loaded"
+    ran = run_here(capsys, "segment", *options, "--prepare", "never")
+    assert ran.code == 1 and ran.out.count("made with another preparation (automatic, now never); add --overwrite") == 3
     assert (tmp_path / "out" / "p1" / "labels.nii.gz").stat().st_mtime_ns == written
 
 

@@ -138,6 +138,23 @@ def test_a_partial_result_and_a_synthetic_input_are_said_loudly_and_only_then():
     assert share_of(synthetic, report.SYNTHETIC) > 0.01 > share_of(plain, report.SYNTHETIC)
 
 
+def test_that_raw_scans_were_prepared_is_said_in_a_line_and_only_then():
+    plain, prepared = (render(segmentation(), prepared=said)[:150, :, :] for said in (False, True))
+    assert share_of(prepared, report.NOTE, 0.3) > share_of(plain, report.NOTE, 0.3) + 0.002
+
+
+@pytest.mark.parametrize("case", ["x" * 40, "BraTS-GLI-00001-000 of the second visit of the study with a very long name " * 3])
+def test_a_long_name_of_a_case_ends_before_what_stands_beside_it(case):
+    details = "fast · 8 steps · seed 1 · CPU float32 · 34 s"
+    without, with_name, unnamed = (render(segmentation(), case=name, details=details) for name in ("", case, "Segmentation"))
+    strip = slice(20, 50)  # the header's rows at 70 dpi
+    right = without.shape[1] - 20
+    start = int(np.flatnonzero((without[strip, 250:right] < 0.9).any(axis=(0, 2)))[0]) + 250  # where the text on the right begins
+    assert np.array_equal(with_name[strip, start:], unnamed[strip, start:]), "the text beside it is untouched"
+    assert (with_name[strip, start - 10 : start] > 0.99).all(), "and there is a gap"
+    assert (with_name[strip, 40 : start - 60] < 0.5).any(), "the name is there"
+
+
 def test_the_contours_carry_the_regions_colours():
     found, empty = render(segmentation()), render(segmentation(radius=-20.0))
     for region in REGIONS:
