@@ -112,7 +112,7 @@ def _rival(network: torch.nn.Module, case: Case, model: Model) -> tuple[np.ndarr
 
     seen = views(model.mode.views, spec.latent.downsampling)
     drawn = [view.undone(answer(view.seen(mri, background(spec.intensity)))).numpy() for view in seen]
-    mirrored = [np.flip(answer(np.flip(mri, axes)), axes) for axes in ((1,), (2,), (3,), (1, 2), (1, 3), (2, 3), (1, 2, 3))]
+    mirrored = [np.flip(answer(np.flip(mri, axes)).numpy(), axes) for axes in ((1,), (2,), (3,), (1, 2), (1, 3), (2, 3), (1, 2, 3))]
     maps = nest(drawn[0], spec.regions), nest(np.mean(drawn, axis=0), spec.regions), np.var([drawn[0], *mirrored], axis=0)
     inside = case.foreground()
     return tuple(from_grid(m, placed, case.grid.affine, case.grid.shape) * inside for m in maps)
