@@ -7,103 +7,33 @@ silently.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
 from LDMSegLib.cases import contrast, contrast_table
-from LDMSegLib.cases.dicom import Series, read_series
-from LDMSegLib.cases.dicom_slices import Acquisition
+from LDMSegLib.cases.candidates import (
+    CERTAIN,
+    GUESS,
+    LIKELY,
+    Candidate,
+    Choice,
+    Identification,
+    candidates_of_files,
+    candidates_of_series,
+)
 from LDMSegLib.cases.evidence import OTHER, contrast_in_words, contrast_unspoken, from_timing, from_words
-from LDMSegLib.cases.naming import stem
-from LDMSegLib.cases.read import read_volume
-from LDMSegLib.cases.volume import Volume
-from LDMSegLib.errors import InputError
+from LDMSegLib.cases.t1_pair import contradictory, features_of, minutes_between, split_t1, tell_pair
 from LDMSegLib.specification import Sequence
 
-CERTAIN, LIKELY, GUESS = "certain", "likely", "guess"
+__all__ = ["CERTAIN", "GUESS", "LIKELY", "Candidate", "Choice", "Identification", "candidates_of_files", "candidates_of_series", "identify"]
 
-# Chosen on 27 real cases, leave one out: see Testing/benchmarks/identification.py for what they let through.
+# Chosen on 27 real cases, leave one out: see Testing/benchmarks/identification.py for what it lets through.
 LEAST_PROBABILITY = 0.9
-LEAST_REACH = 0.2
-# Two acquisitions nearer in time than this may be one, reconstructed twice; and how much finer the finest image must be.
-FEWEST_MINUTES = 1.0
+# How much finer the finest of several images of one sequence must be to be taken for that.
 LEAST_FINER = 0.05
 
 _FAMILY = {"t1n": "t1", "t1c": "t1"}
-
-
-@dataclass(frozen=True, eq=False)
-class Candidate:
-    """One image that may be a sequence. `name` is for a person, `words` are what names and descriptions say.
-
-    `read` gives the image, and is called only where nothing else tells. `source` is the file or the `Series` it came from.
-    """
-
-    name: str
-    words: tuple[str, ...]
-    read: Callable[[], Volume]
-    acquisition: Acquisition = Acquisition()
-    source: Any = None
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One sequence's image, why, and how far to trust it: CERTAIN, LIKELY or GUESS."""
-
-    sequence: str
-    candidate: Candidate
-    certainty: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class Identification:
-    """What was found: a choice for every sequence that is clear, a question for every one that isn't.
-
-    `questions` are sentences that end in what the user can do. `left_out` are (candidate's name, why it is none of them).
-    """
-
-    choices: Mapping[str, Choice]
-    questions: tuple[str, ...] = ()
-    left_out: tuple[tuple[str, str], ...] = ()
-
-    @property
-    def guesses(self) -> tuple[str, ...]:
-        """One sentence for each choice that is not certain, to be shown to the user."""
-        return tuple(
-            f"{c.candidate.name} is taken for {c.sequence} ({c.certainty}): {c.reason}; check it"
-            for c in self.choices.values()
-            if c.certainty != CERTAIN
-        )
-
-    def settled(self) -> dict[str, Candidate]:
-        """Sequence name → candidate.
-
-        Raises:
-            InputError: something is still to be asked.
-        """
-        if self.questions:
-            raise InputError(self.questions[0])
-        return {name: choice.candidate for name, choice in self.choices.items()}
-
-
-def candidates_of_files(files: Iterable[str | Path]) -> list[Candidate]:
-    """NIfTI files as candidates: their names are all that is known before they are read."""
-    paths = [Path(file) for file in files]
-    return [Candidate(path.name, (stem(path),), lambda path=path: read_volume(path), source=path) for path in paths]
-
-
-def candidates_of_series(series: Iterable[Series]) -> list[Candidate]:
-    """The DICOM series that are volumes; what has a problem is left to the caller to tell."""
-    return [
-        Candidate(one.name, one.acquisition.words or (one.description,), lambda one=one: read_series(one), one.acquisition, one)
-        for one in series
-        if not one.problem
-    ]
 
 
 def identify(
@@ -204,10 +134,10 @@ class _Search:
         after, open_, self.t1 = [c.candidate for c in self.found.get("t1c", [])], self.t1, []
         if after:
             for one in open_:
-                later = [_minutes(other, one) for other in after if _minutes(other, one) is not None]
+                later = [minutes_between(other, one) for other in after if minutes_between(other, one) is not None]
                 if later and min(later) >= 0:
                     self._add("t1c", one, LIKELY, "it is a T1 image acquired after one with contrast agent")
-                elif _contradictory(one):
+                elif contradictory(one):
                     self.left_out.append((one.name, "its description and its header contradict each other about contrast agent"))
                 else:
                     self._add("t1n", one, LIKELY, "it is a T1 image that names no contrast agent, and another one does")
@@ -220,27 +150,17 @@ class _Search:
             self._ask_t1(open_, "nothing says which were acquired before and which after contrast agent")
 
     def _settle_pair(self, first: Candidate, second: Candidate, first_known: bool = False) -> None:
-        minutes = _minutes(first, second)
-        timed = 0 if minutes is None or abs(minutes) < FEWEST_MINUTES else (1 if minutes > 0 else -1)
-        features = [_features(one) for one in (first, second)]
-        seen = 0 if any(f is None for f in features) else _split_t1(*features)
-        if (timed and seen and timed != seen) or not (timed or seen) or (first_known and (timed or seen) < 0):
-            why = "the clock and the images contradict each other" if timed and seen else "neither clock nor brightness tells"
+        told = tell_pair(first, second)
+        if not told.after or (first_known and told.after < 0):
+            why = told.why or "the image that is known as T1 before contrast agent looks like the later one, so nothing tells"
             if "t1n" not in self.said:
                 self.found["t1n"] = []
             self._ask_t1([first, second], f"{why} which was acquired after contrast agent")
             return
-        native, after = (first, second) if (timed or seen) > 0 else (second, first)
-        reasons = [f"acquired {abs(minutes):.0f} min {{}}"] if timed else []
-        reasons += ["its brightest voxels reach {} than the other's"] if seen else []
-        certainty = LIKELY if timed and seen else GUESS
-        later, earlier = (("later", "further"), ("earlier", "less far"))
-        words = {True: later, False: earlier}
-        for one, name, is_after in ((native, "t1n", False), (after, "t1c", True)):
-            if first_known and one is first:
-                continue
-            said = [r.format(words[is_after][0] if "min" in r else words[is_after][1]) for r in reasons]
-            self._add(name, one, certainty, "of the two T1 images " + " and ".join(said))
+        native, after = (first, second) if told.after > 0 else (second, first)
+        for one, name, reason in ((native, "t1n", told.native_reason), (after, "t1c", told.after_reason)):
+            if not (first_known and one is first):
+                self._add(name, one, told.certainty, f"of the two T1 images {reason}")
 
     def _ask_t1(self, images: list[Candidate], why: str) -> None:
         sentence = (
@@ -255,7 +175,7 @@ class _Search:
         if not wanted or not self.undecided:
             return
         images, self.undecided = self.undecided, []
-        features = [_features(one) for one in images]
+        features = [features_of(one) for one in images]
         ask = f"{_listed(images)} {'is' if len(images) == 1 else 'are'} not named or described as any sequence, and "
         options = " ".join(f"--{name} FILE" for name in wanted)
         if any(f is None for f in features):
@@ -268,7 +188,7 @@ class _Search:
         way, probability = contrast.assign(features, wanted)
         chosen = dict(zip(wanted, way, strict=True))
         pair = {"t1n", "t1c"} <= set(wanted)
-        if probability < LEAST_PROBABILITY or (pair and _split_t1(features[chosen["t1n"]], features[chosen["t1c"]]) <= 0):
+        if probability < LEAST_PROBABILITY or (pair and split_t1(features[chosen["t1n"]], features[chosen["t1c"]]) <= 0):
             return self._ask(wanted, f"{ask}their grey values don't tell which is which; name them: {options}")
         for name, index in chosen.items():
             self._add(name, images[index], GUESS, f"its grey values look like it (probability {probability:.0%} for all together)")
@@ -300,28 +220,6 @@ class _Search:
         chosen = sized[0][2]
         self.left_out += [(c.candidate.name, f"{chosen.candidate.name} is a finer {name}") for c in fits if c is not chosen]
         return Choice(name, chosen.candidate, chosen.certainty, f"{chosen.reason}, and of {len(fits)} such images it is the finest")
-
-
-def _split_t1(first: np.ndarray, second: np.ndarray) -> int:
-    """1 where the second image is the one after contrast agent, -1 where the first is, 0 where that is not clear."""
-    further = contrast.reach_difference(first, second)
-    return 0 if abs(further) < LEAST_REACH else (1 if further > 0 else -1)
-
-
-def _features(candidate: Candidate) -> np.ndarray | None:
-    return contrast.measure(candidate.read())
-
-
-def _minutes(first: Candidate, second: Candidate) -> float | None:
-    """Minutes from one acquisition to the other within one study; None where that is not known."""
-    a, b = first.acquisition.clock, second.acquisition.clock
-    same = getattr(first.source, "study", None) == getattr(second.source, "study", None)
-    return (b - a) / 60.0 if same and a is not None and b is not None else None
-
-
-def _contradictory(candidate: Candidate) -> bool:
-    worded, tagged = contrast_in_words(candidate.words), candidate.acquisition.contrast
-    return worded is not None and tagged is not None and worded != tagged
 
 
 def _coarsest_mm(candidate: Candidate) -> float:

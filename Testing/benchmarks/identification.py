@@ -18,8 +18,9 @@ from unittest import mock
 import numpy as np
 
 from LDMSegLib.cases import contrast, contrast_table
-from LDMSegLib.cases.identify import LEAST_PROBABILITY, LEAST_REACH, _split_t1
+from LDMSegLib.cases.identify import LEAST_PROBABILITY
 from LDMSegLib.cases.read import read_volume
+from LDMSegLib.cases.t1_pair import LEAST_REACH, split_t1
 from Testing.benchmarks.process import table
 from Testing.benchmarks.real_data import ROOT
 
@@ -64,7 +65,7 @@ def judged(measured: Mapping[str, Mapping[str, np.ndarray]]) -> str:
         means, precision = fit([f for name, f in measured.items() if name != case])
         with mock.patch.multiple(contrast_table, MEANS=means, PRECISION=precision):
             way, probability = contrast.assign([features[n] for n in NAMES], NAMES)
-            unsure = probability < LEAST_PROBABILITY or _split_t1(features["t1n"], features["t1c"]) == 0
+            unsure = probability < LEAST_PROBABILITY or split_t1(features["t1n"], features["t1c"]) == 0
         for truth, told in enumerate(np.argsort(way)):
             confusion[truth, told] += 1
         if unsure:
@@ -73,7 +74,7 @@ def judged(measured: Mapping[str, Mapping[str, np.ndarray]]) -> str:
             right += 1
         else:
             wrong.append(case)
-        pairs[1 + _split_t1(features["t1n"], features["t1c"])] += 1
+        pairs[1 + split_t1(features["t1n"], features["t1c"])] += 1
     body = [(name, *row) for name, row in zip(NAMES, confusion, strict=True)]
     return "\n".join(
         [

@@ -1,0 +1,87 @@
+"""What may be a sequence, and what was decided about it: the plain values that `identify` takes and gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from LDMSegLib.cases.dicom import Series, read_series
+from LDMSegLib.cases.dicom_slices import Acquisition
+from LDMSegLib.cases.naming import stem
+from LDMSegLib.cases.read import read_volume
+from LDMSegLib.cases.volume import Volume
+from LDMSegLib.errors import InputError
+
+CERTAIN, LIKELY, GUESS = "certain", "likely", "guess"
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """One image that may be a sequence. `name` is for a person, `words` are what names and descriptions say.
+
+    `read` gives the image, and is called only where nothing else tells. `source` is the file or the `Series` it came from.
+    """
+
+    name: str
+    words: tuple[str, ...]
+    read: Callable[[], Volume]
+    acquisition: Acquisition = Acquisition()
+    source: Any = None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One sequence's image, why, and how far to trust it: CERTAIN, LIKELY or GUESS."""
+
+    sequence: str
+    candidate: Candidate
+    certainty: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Identification:
+    """What was found: a choice for every sequence that is clear, a question for every one that isn't.
+
+    `questions` are sentences that end in what the user can do. `left_out` are (candidate's name, why it is none of them).
+    """
+
+    choices: Mapping[str, Choice]
+    questions: tuple[str, ...] = ()
+    left_out: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def guesses(self) -> tuple[str, ...]:
+        """One sentence for each choice that is not certain, to be shown to the user."""
+        return tuple(
+            f"{c.candidate.name} is taken for {c.sequence} ({c.certainty}): {c.reason}; check it"
+            for c in self.choices.values()
+            if c.certainty != CERTAIN
+        )
+
+    def settled(self) -> dict[str, Candidate]:
+        """Sequence name → candidate.
+
+        Raises:
+            InputError: something is still to be asked.
+        """
+        if self.questions:
+            raise InputError(self.questions[0])
+        return {name: choice.candidate for name, choice in self.choices.items()}
+
+
+def candidates_of_files(files: Iterable[str | Path]) -> list[Candidate]:
+    """NIfTI files as candidates: their names are all that is known before they are read."""
+    paths = [Path(file) for file in files]
+    return [Candidate(path.name, (stem(path),), lambda path=path: read_volume(path), source=path) for path in paths]
+
+
+def candidates_of_series(series: Iterable[Series]) -> list[Candidate]:
+    """The DICOM series that are volumes; what has a problem is left to the caller to tell."""
+    return [
+        Candidate(one.name, one.acquisition.words or (one.description,), lambda one=one: read_series(one), one.acquisition, one)
+        for one in series
+        if not one.problem
+    ]
