@@ -1,6 +1,8 @@
-"""A wider network that starts by knowing what a narrower one learnt: training goes on instead of beginning again.
+"""A phase begins with what another run learnt, in a network as wide or wider, instead of from nothing.
 
-    python -m Training.widen --phase conditioning --narrow runs/narrow --config Training/configs/small.json --run runs/small
+    python -m Training.widen --phase conditioning --from runs/narrow --config Training/configs/small.json --run runs/small
+
+With the same widths the weights are the same ones, and only the learning rate's schedule begins anew.
 
 Every channel is copied, and what reads it reads each copy with its share of the old weight, so that the wider network
 computes what the narrow one did (Chen et al. 2016, Net2Net, arXiv:1511.05641, section 2.3). Copies stand side by side and a
@@ -20,7 +22,7 @@ from LDMSegLib.errors import InputError
 from LDMSegLib.models.networks import build
 from Training.checkpoints import START, trained_weights
 from Training.command import one_sentence
-from Training.configuration import read_configuration
+from Training.configuration import Configuration, read_configuration
 
 
 def widen(narrow: dict[str, torch.Tensor], wide: nn.Module, seed: int = 0) -> dict[str, torch.Tensor]:
@@ -54,24 +56,44 @@ def _widened(name: str, source: torch.Tensor | None, target: torch.Tensor, gener
     return out.repeat_interleave(target.shape[0] // source.shape[0], dim=0) if out.dim() else out
 
 
+def beginning(configuration: Configuration, phase: str, source: Path, run: Path) -> dict[str, torch.Tensor]:
+    """The weights with which a phase of `run` begins, learnt in the run folder `source`.
+
+    The ControlNet phase holds the frozen backbone of its conditioning network too: that is the one trained in `run`, not the
+    one that the ControlNet of `source` looked through.
+
+    Raises:
+        InputError: a phase is not trained where it has to be, or the widths do not fit.
+    """
+    conditioning = build(configuration.networks["conditioning"])
+    if phase == "conditioning":
+        return widen(_trained(source, phase), conditioning.backbone)
+    both = nn.ModuleDict({"conditioning": conditioning, "controlnet": build(configuration.networks["controlnet"])})
+    backbone = {f"conditioning.backbone.{name}": weight for name, weight in _trained(run, "conditioning").items()}
+    return {**widen(_trained(source, phase), both), **backbone}
+
+
+def _trained(run: Path, phase: str) -> dict[str, torch.Tensor]:
+    try:
+        return trained_weights(run, phase)[0]
+    except FileNotFoundError:
+        raise InputError(f"{run} holds no trained {phase}; run Training.{phase} with this --run first") from None
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--phase", default="conditioning", choices=["conditioning"], help="whose weights are widened")
-    parser.add_argument("--narrow", type=Path, required=True, help="run folder of the narrow network")
-    parser.add_argument("--config", type=Path, required=True, help="the wide network's configuration")
-    parser.add_argument("--run", type=Path, required=True, help="run folder in which the wide network will be trained")
+    parser.add_argument("--phase", default="conditioning", choices=["conditioning", "controlnet"], help="whose weights are taken")
+    parser.add_argument("--from", dest="source", type=Path, required=True, help="run folder in which they were learnt")
+    parser.add_argument("--config", type=Path, required=True, help="configuration of the networks that go on")
+    parser.add_argument("--run", type=Path, required=True, help="run folder in which they will be trained")
     args = parser.parse_args()
     with one_sentence():
-        network = build(read_configuration(args.config).networks["conditioning"]).backbone
-        try:
-            weights, _ = trained_weights(args.narrow, args.phase)
-        except FileNotFoundError:
-            raise InputError(f"{args.narrow} holds no trained {args.phase}; run Training.{args.phase} with this --run first") from None
+        weights = beginning(read_configuration(args.config), args.phase, args.source, args.run)
         target = args.run / args.phase / START
         if target.exists():
-            raise InputError(f"{target} is there already, expected a run folder without it; delete it to widen anew")
+            raise InputError(f"{target} is there already, expected a run folder without it; delete it to begin anew")
         target.parent.mkdir(parents=True, exist_ok=True)
-        torch.save(widen(weights, network), target)
+        torch.save(weights, target)
         print(f"{target}: training of {args.phase} in this run folder begins with it")
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+import training_tiny
 from monai.networks.nets import SegResNet
 
 from LDMSegLib.errors import InputError
+from LDMSegLib.models.networks import build
 from Training.checkpoints import START, begin
 from Training.specks import speck
-from Training.widen import widen
+from Training.widen import beginning, widen
 
 
 def network(width: int) -> SegResNet:
@@ -50,6 +54,30 @@ def test_a_phase_begins_with_the_weights_put_into_its_folder(tmp_path):
     torch.nn.init.zeros_(other.convInit.conv.weight)
     begin(tmp_path, other)
     assert torch.equal(other.convInit.conv.weight, given.convInit.conv.weight)
+
+
+def keep(folder: Path, model: torch.nn.Module) -> None:
+    folder.mkdir(parents=True)
+    state = {"step": 1, "steps": 1, "model": model.state_dict(), "averaged": None, "updates": 0, "optimiser": None, "extras": {}}
+    torch.save(state, folder / "checkpoint.pt")
+
+
+def test_a_controlnet_that_goes_on_looks_through_the_backbone_of_its_new_run(tmp_path):
+    configuration = training_tiny.configuration(tmp_path / "configuration")
+    learnt, new = tmp_path / "learnt", tmp_path / "new"
+    conditioning, controlnet = (build(configuration.networks[name]) for name in ("conditioning", "controlnet"))
+    steering = torch.nn.ModuleDict({"conditioning": conditioning, "controlnet": controlnet})
+    keep(learnt / "controlnet", steering)
+    with pytest.raises(InputError, match="no trained conditioning"):
+        beginning(configuration, "controlnet", learnt, new)
+    backbone = build(configuration.networks["conditioning"]).backbone
+    keep(new / "conditioning", backbone)
+    weights = beginning(configuration, "controlnet", learnt, new)
+    for name, weight in backbone.state_dict().items():
+        assert torch.equal(weights[f"conditioning.backbone.{name}"], weight)
+    for name, weight in controlnet.state_dict().items():
+        assert torch.equal(weights[f"controlnet.{name}"], weight)
+    assert torch.equal(weights["conditioning.project.0.weight"], conditioning.project[0].weight)
 
 
 def lesion() -> np.ndarray:
