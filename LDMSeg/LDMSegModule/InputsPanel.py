@@ -56,6 +56,8 @@ class InputsPanel:
         self._checker: Checker | None = None
         self._specification: Specification | None = None
         self._seen: tuple[Any, ...] = ()
+        self._before: dict[str, Any] = {}
+        self._refused: dict[str, Any] = {}  # what the user took out of a selector that is empty since
         self.findings: list[Finding] = []
 
     def use(self, specification: Specification | None, guesser: Guesser | None, checker: Checker | None) -> None:
@@ -85,14 +87,24 @@ class InputsPanel:
         name = self._specification.reference if self._specification else ""
         return nodes.get(name) or next(iter(nodes.values()), None)
 
+    @property
+    def reference_voxels(self) -> int:
+        """How many voxels the reference has; 0 where there is none."""
+        image = self.reference.GetImageData() if self.reference is not None else None
+        return image.GetNumberOfPoints() if image is not None else 0
+
     def guess(self, replace: bool = False) -> None:
         """Choose by names and attributes: only what is empty, or with `replace` all that is clear."""
         if self._guesser is None:
             return
+        if replace:
+            self._refused = {}
         taken = [] if replace else [node.GetID() for node in self.nodes.values()]
         for name, node in self._guesser.guess(self._volumes()).items():
             row = self._rows.get(name)
-            if row is None or node.GetID() in taken or not (replace or row.selector.currentNode() is None):
+            if row is None or self._refused.get(name) is node:
+                continue
+            if node.GetID() in taken or not (replace or row.selector.currentNode() is None):
                 continue
             row.selector.setCurrentNode(node)
         self.refresh()
@@ -100,6 +112,7 @@ class InputsPanel:
     def refresh(self) -> None:
         """Look at the chosen volumes again, if they or their places have changed since the last look."""
         nodes = self.nodes
+        self._note_what_was_taken_out(nodes)
         state = (self._checker, tuple((name, node.GetID(), *_times(node)) for name, node in nodes.items()))
         if state == self._seen:
             return
@@ -119,6 +132,12 @@ class InputsPanel:
         if not self.nodes:
             return [_("No volumes are chosen; load the patient's MRI and choose one for each sequence.")]
         return [finding.text for finding in self.findings if finding.is_problem]
+
+    def _note_what_was_taken_out(self, nodes: dict[str, Any]) -> None:
+        for name, node in self._before.items():
+            if self._rows[name].selector.currentNode() is None and node.GetScene() is not None:
+                self._refused[name] = node
+        self._before = nodes
 
     def _unreadable(self) -> list[Finding]:
         names = self._specification.sequence_names if self._specification else ()

@@ -132,6 +132,20 @@ class Installation:
         """
         self._installer.install(["--no-deps", requirement.specifier])
 
+    def obtain(self, requirement: Requirement, ask: Callable[[str], bool]) -> bool:
+        """`install_alone` after asking; returns whether the user agreed.
+
+        Raises:
+            InstallationError: with what to do.
+        """
+        agreed = ask(
+            f"LDMSeg needs the Python package {requirement.package} ({requirement.megabytes} MB), which {requirement.purpose}. "
+            "Download and install it?"
+        )
+        if agreed:
+            self.install_alone(requirement)
+        return agreed
+
     def _install(self, installed: Installed, source: list[str]) -> None:
         broken = [r.specifier for r in self._requirements if r.package in installed.broken]
         if broken:  # what they need themselves is tried on its own

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import qt
 from slicer.i18n import tr as _
 
 from LDMSegLib.errors import OutputError
+from LDMSegModule.Dialogs import Dialogs
 from LDMSegModule.ModelManager import Model, ModelManager
 from LDMSegModule.Notice import GOOD, INFO, PROBLEM, Notice
 from LDMSegModule.RunControl import RunControl
@@ -32,8 +32,7 @@ class ModelsPanel:
     widgets, notice: of this group.
     manager: the models.
     control: runs verifications in the background.
-    ask: shows a text, returns whether the user agrees.
-    open_folder: shows a folder in the system's file browser.
+    dialogs: asks before a model is deleted, shows a folder.
     models_changed: told when there are other models than before.
     guard: wraps slots.
     """
@@ -44,13 +43,12 @@ class ModelsPanel:
         notice: Notice,
         manager: ModelManager,
         control: RunControl,
-        ask: Callable[[str], bool],
-        open_folder: Callable[[Path], None],
+        dialogs: Dialogs,
         models_changed: Callable[[], None],
         guard: Callable[..., Any],
     ) -> None:
         self._w, self._notice, self._manager, self._control = widgets, notice, manager, control
-        self._ask, self._open_folder, self._models_changed = ask, open_folder, models_changed
+        self._dialogs, self._models_changed = dialogs, models_changed
         self._items: list[Any] = []
         self._verified: Model | None = None
         self.models: tuple[Model, ...] = ()
@@ -127,7 +125,7 @@ class ModelsPanel:
         if model is None:
             return
         text = _("Delete the model '{name}' ({size:.1f} MB) from {folder}? This cannot be undone.")
-        if self._ask(text.format(name=model.name, size=model.megabytes, folder=model.folder)):
+        if self._dialogs.ask(text.format(name=model.name, size=model.megabytes, folder=model.folder)):
             self._notice.show(self._manager.delete(model), INFO)
             self.refresh()
             self._models_changed()
@@ -142,4 +140,4 @@ class ModelsPanel:
                 f"the folder for models, {folder}, cannot be made ({reason}), expected a place of your own; "
                 "check the permissions of your home folder"
             ) from None
-        self._open_folder(folder)
+        self._dialogs.show(folder)

@@ -9,9 +9,11 @@ from typing import Any
 import qt
 from slicer.i18n import tr as _
 
+from LDMSegModule.Dialogs import Dialogs
 from LDMSegModule.Notice import GOOD, WARNING
 from LDMSegModule.Result import Result
 from LDMSegModule.ResultExtras import ResultExtras
+from LDMSegModule.ResultFiles import REPORT, ResultFiles
 
 
 class MoreMenu:
@@ -19,7 +21,8 @@ class MoreMenu:
     button: QToolButton that gets the menu.
     guard: wraps slots.
     result: the result under review, None where there is none.
-    report: the picture of the last run's report, None where it is gone.
+    files: where the results' files lie.
+    dialogs: chooses a folder, opens a picture.
     tell: says a sentence of a kind.
     """
 
@@ -28,10 +31,11 @@ class MoreMenu:
         button: Any,
         guard: Callable[..., Any],
         result: Callable[[], Result | None],
-        report: Callable[[], Path | None],
+        files: ResultFiles,
+        dialogs: Dialogs,
         tell: Callable[[str, str], None],
     ) -> None:
-        self._result, self._report, self._tell = result, report, tell
+        self._result, self._files, self._dialogs, self._tell = result, files, dialogs, tell
         self._menu = qt.QMenu(button)
         self.actions = {}
         for name, title, slot in (
@@ -39,6 +43,7 @@ class MoreMenu:
             ("regions", _("Regions as segments (ET, TC, WT)"), self._regions),
             ("label_map", _("Label map volume"), self._label_map),
             ("report", _("Open the report"), self._open_report),
+            ("save", _("Save the run's files…"), self._save),
         ):
             action = self._menu.addAction(title)
             action.connect("triggered(bool)", guard(slot))
@@ -69,10 +74,21 @@ class MoreMenu:
             self._tell(_("'{name}' was added to the scene.").format(name=extras.label_map().GetName()), GOOD)
 
     def _open_report(self) -> None:
-        report = self._report()
+        report = self._files.picture(self._result(), REPORT)
         if report is None:
             self._tell(
                 _("The report lies beside the files of a run and is gone with them; run the segmentation again for a new one."), WARNING
             )
         else:
-            qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(report)))
+            self._dialogs.show(report)
+
+    def _save(self) -> None:
+        result = self._result()
+        if result is None:
+            return
+        if self._files.folder(result) is None:
+            self._tell(_("The files of this run are gone; save the scene, which holds all maps, or run the segmentation again."), WARNING)
+            return
+        chosen = self._dialogs.choose_folder(_("Folder to save the run's files in"))
+        if chosen:
+            self._tell(_("Saved in {folder}, as computed: without your edits.").format(folder=self._files.save(result, Path(chosen))), GOOD)

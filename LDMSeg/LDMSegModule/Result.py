@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from LDMSegLib.specification import Label, Region
+from LDMSegModule.ResultPlace import REFERENCE_ATTRIBUTE
 from LDMSegModule.UncertainRegions import UncertainRegions
 
 THRESHOLD_ATTRIBUTE = "LDMSeg.Threshold"
+TRANSFORM_ROLE = "LDMSeg.transform."
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +55,12 @@ class Result:
         return float(self.provenance.get("sampling", {}).get("threshold", 0.5))
 
     @property
+    def reference(self) -> Any:
+        """The volume that the result lies on; None where it was deleted or there was none."""
+        id = self.original.GetAttribute(REFERENCE_ATTRIBUTE)
+        return self.original.GetScene().GetNodeByID(id) if id and self.original.GetScene() is not None else None
+
+    @property
     def partial(self) -> bool:
         """Whether the ensemble was stopped before all its members had finished."""
         return bool(self.provenance.get("partial"))
@@ -63,8 +71,20 @@ class Result:
         return bool(self.provenance.get("synthetic_input"))
 
     @property
+    def preparation(self) -> tuple[str, ...]:
+        """What was done to raw scans before, a line for each step; empty where the images were prepared already."""
+        return tuple((self.provenance.get("preparation") or {}).get("steps", ()))
+
+    @property
+    def transforms(self) -> dict[str, Any]:
+        """Name, e.g. "t1n_to_t1c", → vtkMRMLLinearTransformNode, as far as they are still in the scene; of raw scans only."""
+        names = (self.provenance.get("preparation") or {}).get("matrices_ras_mm", {})
+        found = {name: self.segmentation.GetNodeReference(TRANSFORM_ROLE + name) for name in names}
+        return {name: node for name, node in found.items() if node is not None}
+
+    @property
     def nodes(self) -> tuple[Any, ...]:
-        """All nodes of the result, the segmentation first."""
+        """All nodes that the result cannot be without, the segmentation first."""
         return (self.segmentation, *self.probabilities.values(), *self.variances.values(), self.original, self.table)
 
     @property

@@ -32,6 +32,7 @@ class ResultFolder:
         probabilities, variances: Region name → float32.
         affine: (4, 4), voxel (i, j, k) to world RAS in mm.
         volumes: One mapping for each region, of the text in volumes.csv.
+        transforms: Name, e.g. "t1n_to_t1c", → (4, 4) that takes world RAS in mm of the first to the second; of raw scans only.
     """
 
     path: Path
@@ -45,6 +46,7 @@ class ResultFolder:
     uncertain_rows: tuple[UncertainRow, ...]
     provenance: Mapping[str, Any]
     smallest_mm3: float
+    transforms: Mapping[str, np.ndarray]
 
     @classmethod
     def read(cls, path: str | Path, specification: Specification | None = None) -> ResultFolder:
@@ -85,6 +87,7 @@ class ResultFolder:
             uncertain_rows=UncertainRegions.read(path / "uncertain_regions.csv", titles),
             provenance=provenance,
             smallest_mm3=specification.min_component_mm3 if specification else 0.0,
+            transforms=_transforms(path, provenance),
         )
 
 
@@ -128,6 +131,18 @@ def _meaning(path: Path, provenance: dict[str, Any], specification: Specificatio
         return meaning(provenance, specification)
     except (TypeError, ValueError) as error:
         raise InputError(f"{path / 'provenance.json'} is damaged ({error}), expected the record of a run; run it again") from None
+
+
+def _transforms(path: Path, provenance: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    try:
+        stored = (provenance.get("preparation") or {}).get("matrices_ras_mm", {})
+        matrices = {name: np.array(matrix, dtype=np.float64) for name, matrix in stored.items()}
+        whole = all(m.shape == (4, 4) and np.isfinite(m).all() and abs(np.linalg.det(m)) > 0 for m in matrices.values())
+    except (AttributeError, TypeError, ValueError):
+        whole = False
+    if not whole:
+        raise InputError(f"{path / 'provenance.json'} has a damaged transform, expected the record of a run; run it again")
+    return matrices
 
 
 def _check(file: Path, provenance: Mapping[str, Any]) -> None:

@@ -12,7 +12,7 @@ import slicer
 
 from LDMSegLib.specification import Label, Region, Specification, from_dict, to_dict
 from LDMSegModule.AllOrNothing import all_or_nothing
-from LDMSegModule.Result import THRESHOLD_ATTRIBUTE, Result
+from LDMSegModule.Result import THRESHOLD_ATTRIBUTE, TRANSFORM_ROLE, Result
 from LDMSegModule.ResultDisplay import ResultDisplay
 from LDMSegModule.ResultFolder import ResultFolder
 from LDMSegModule.ResultPlace import REFERENCE_ATTRIBUTE, place
@@ -23,6 +23,7 @@ from LDMSegModule.UncertainRegions import UncertainRegions
 from LDMSegModule.VolumesTable import VolumesTable
 
 NOTICE = "Research use only, not a medical device."
+_TRANSFORM = "Found while the raw scans were prepared: put over {0} as it lay in the scene, it moves it onto {1}. {notice}"
 _PROVENANCE, _MEANING = "LDMSeg.Provenance", "LDMSeg.Meaning"
 
 
@@ -67,6 +68,10 @@ class ResultImport:
                 found.append(result)
         return found
 
+    def result_of(self, segmentation: Any) -> Result | None:
+        """The result that a segmentation node belongs to; None where it is none, or no longer whole."""
+        return self._restored(segmentation) if segmentation is not None and segmentation.GetScene() is self._scene else None
+
     def _build(self, files: ResultFolder, reference: Any, name: str) -> Result:
         def add(kind: str, title: str) -> Any:
             node = self._scene.AddNewNodeByClass(kind, title)
@@ -98,6 +103,11 @@ class ResultImport:
         if reference is not None and original.GetAttribute(REFERENCE_ATTRIBUTE):
             segmentation.SetReferenceImageGeometryParameterFromVolumeNode(reference)
 
+        transforms = {key: add("vtkMRMLLinearTransformNode", f"{name} {key.replace('_', ' ')}") for key in files.transforms}
+        for key, node in transforms.items():
+            node.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(files.transforms[key]))
+            node.SetDescription(_TRANSFORM.format(*key.split("_to_", 1), notice=NOTICE))
+
         table = add("vtkMRMLTableNode", f"{name} volumes")
         threshold = float(files.provenance.get("sampling", {}).get("threshold", 0.5))
         VolumesTable(table).fill(files.volumes, threshold)
@@ -109,11 +119,13 @@ class ResultImport:
         for region in files.regions:
             segmentation.SetNodeReferenceID(f"LDMSeg.probability.{region.name}", probabilities[region.name].GetID())
             segmentation.SetNodeReferenceID(f"LDMSeg.variance.{region.name}", variances[region.name].GetID())
+        for key, node in transforms.items():
+            segmentation.SetNodeReferenceID(TRANSFORM_ROLE + key, node.GetID())
         segmentation.SetNodeReferenceID("LDMSeg.original", original.GetID())
         segmentation.SetNodeReferenceID("LDMSeg.table", table.GetID())
         UncertainRegions(segmentation, original).store(files.uncertain_rows)
 
-        self._file(name, [segmentation, *probabilities.values(), *variances.values(), table])
+        self._file(name, [segmentation, *probabilities.values(), *variances.values(), table, *transforms.values()])
         result = self._restored(segmentation)
         if result is None:
             raise RuntimeError(f"the result in {files.path} did not reach the scene whole")

@@ -12,6 +12,7 @@ from LDMSegModule.EditCount import EditCount
 from LDMSegModule.LiveThreshold import ThresholdUpdate
 from LDMSegModule.Notice import INFO, WARNING, Notice
 from LDMSegModule.OverlayPanel import OverlayPanel
+from LDMSegModule.PreparationView import PreparationView
 from LDMSegModule.RegionsView import RegionsView
 from LDMSegModule.Result import Result
 from LDMSegModule.ThresholdPanel import ThresholdPanel
@@ -36,6 +37,7 @@ class ReviewParts:
     """The parts of the group that have a class of their own."""
 
     volumes: VolumesView
+    preparation: PreparationView
     overlay: OverlayPanel
     regions: Callable[[Callable[[UncertainRow], None]], RegionsView]
     threshold: Callable[[Callable[[ThresholdUpdate], None]], ThresholdPanel]
@@ -48,8 +50,8 @@ class ReviewPanel:
     notice: says what happened in review.
     parts: made with what they are to tell us.
     editor: opens the Segment Editor.
-    background: result → the image it was made on.
-    changed: told when another result is shown.
+    find: segmentation node → the result it belongs to, None where there is none.
+    background: the image to edit on, for a result whose own was deleted.
     guard: wraps slots.
     """
 
@@ -60,13 +62,13 @@ class ReviewPanel:
         notice: Notice,
         parts: ReviewParts,
         editor: Editor,
-        background: Callable[[Result], Any],
-        changed: Callable[[], None],
+        find: Callable[[Any], Result | None],
+        background: Callable[[], Any],
         guard: Callable[..., Any],
     ) -> None:
         self._w, self._banner, self._notice = widgets, banner, notice
-        self._editor, self._background, self._changed = editor, background, changed
-        self._volumes, self._overlay = parts.volumes, parts.overlay
+        self._editor, self._find, self._background = editor, find, background
+        self._volumes, self._overlay, self._preparation = parts.volumes, parts.overlay, parts.preparation
         self._regions, self._threshold = parts.regions(self._arrived), parts.threshold(self._updated)
         self.result: Result | None = None
         widgets.edit.connect("clicked(bool)", guard(self._edit))
@@ -78,8 +80,21 @@ class ReviewPanel:
         return self._regions
 
     @property
+    def threshold(self) -> ThresholdPanel:
+        return self._threshold
+
+    @property
     def overlay(self) -> OverlayPanel:
         return self._overlay
+
+    def follow(self, segmentation: Any) -> None:
+        """Review the result that this node belongs to; None where it belongs to none or the result is no longer whole."""
+        wanted = segmentation if segmentation is not None and segmentation.GetScene() is not None else None
+        if self.result is not None and self.result.segmentation is wanted and self.result.exists:
+            return
+        result = self._find(wanted) if wanted is not None else None
+        if result is not self.result:
+            self.show(result)
 
     def show(self, result: Result | None) -> None:
         """Review this result; None = there is none."""
@@ -91,8 +106,12 @@ class ReviewPanel:
         self._regions.show(result.uncertain_regions if result is not None else None)
         self._threshold.show(result)
         self._overlay.show(result)
+        self._preparation.show(result)
         self._banner.show(_kind(result), WARNING)
-        self._changed()
+
+    def stop(self) -> None:
+        """The panel goes away."""
+        self._threshold.stop()
 
     def returned(self) -> None:
         """The user is back, perhaps from the Segment Editor: count what was edited."""
@@ -120,7 +139,7 @@ class ReviewPanel:
         if self.result is None or not self.result.exists:
             self.tell(_("This result is no longer in the scene; run the segmentation again."), WARNING)
             return
-        self._editor.open(self.result.segmentation, self._background(self.result))
+        self._editor.open(self.result.segmentation, self.result.reference or self._background())
 
     def _discard(self) -> None:
         self._threshold.discard_edits()

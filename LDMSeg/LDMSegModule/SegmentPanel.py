@@ -56,6 +56,7 @@ class SegmentPanel:
         exporter: volume nodes → NIfTI files.
         order: what is to be run, asked at the click; its parameters know no files yet.
         deliver: (result folder, reference node, seconds) → a sentence about the result that is now in the scene.
+        lacks: told the package that a run missed.
         state_changed: told when a run has begun or ended.
         guard: wraps slots.
     """
@@ -69,22 +70,23 @@ class SegmentPanel:
         exporter: Exporter,
         order: Callable[[], Order],
         deliver: Callable[[Path, Any, float], str],
+        lacks: Callable[[str], None],
         state_changed: Callable[[], None],
         guard: Callable[..., Any],
     ) -> None:
         self._w, self._control, self._folders, self._exporter = widgets, control, folders, exporter
-        self._order, self._deliver, self._state_changed = order, deliver, state_changed
+        self._order, self._deliver, self._lacks, self._state_changed = order, deliver, lacks, state_changed
         self._notice = notice
         self._view = ProgressView(widgets.progress, widgets.stage, widgets.log, self._ended)
         self._parameters: SegmentParameters | None = None
         self._folder: Path | None = None
+        self._delivered = False  # a result was read from the folder, so its report may still be asked for
         self._partial: Path | None = None
         self._reference: str = ""
         self._scene: Any = None
         self._why_stopped = ""
         self._wanted_partial = False
         self._problems: list[str] = []
-        self.missing_package = ""
         for widget, slot in (
             *((widgets.button, self._start_new), (widgets.cancel, self._cancel), (widgets.keep, self._keep)),
             *((widgets.retry, self._retry), (widgets.partial, self._load_partial)),
@@ -95,12 +97,6 @@ class SegmentPanel:
     @property
     def running(self) -> bool:
         return self._control.running
-
-    @property
-    def result_folder(self) -> Path | None:
-        """Where the files of the last run lie, as long as the panel lives."""
-        folder = self._folder / "result" if self._folder is not None else None
-        return folder if folder is not None and folder.is_dir() else None
 
     def show_readiness(self, problems: list[str], warnings: list[str]) -> None:
         """Switch the button, and say in its tooltip why it is off or what to keep in mind."""
@@ -137,9 +133,10 @@ class SegmentPanel:
             self.tell(self._problems[0])
             return
         order = self._order()
-        self._folders.remove(self._folder)
         self._clear()
-        self._folder = self._folders.new()
+        if not self._delivered:
+            self._folders.remove(self._folder)
+        self._folder, self._delivered = self._folders.new(), False
         self._scene, self._reference = order.reference.GetScene(), order.reference.GetID()
         inputs = self._exporter.write(order.nodes, self._folder / "inputs")
         self._run(replace(order.parameters, inputs=inputs, output=self._folder / "result"))
@@ -176,7 +173,8 @@ class SegmentPanel:
             self._state_changed()
 
     def _judge(self, outcome: RunOutcome) -> None:
-        self.missing_package = outcome.missing_package
+        if outcome.missing_package:
+            self._lacks(outcome.missing_package)
         if self._why_stopped:
             self.tell(self._why_stopped, WARNING)
             self._folders.remove(self._folder)
@@ -198,6 +196,7 @@ class SegmentPanel:
             return
         reference = self._scene.GetNodeByID(self._reference) if self._scene is not None else None
         said = self._deliver(folder, reference, self._control.seconds)
+        self._delivered = True
         warnings = [sentence(w) for w in outcome.warnings] if outcome is not None else []
         if reference is None:
             warnings.insert(0, _("The volume that was segmented is no longer in the scene; the result lies where it was."))
@@ -233,7 +232,7 @@ class SegmentPanel:
 
     def _clear(self) -> None:
         self._notice.clear()
-        self._partial, self._wanted_partial, self.missing_package = None, False, ""
+        self._partial, self._wanted_partial = None, False
         self._w.partial.visible = self._w.retry.visible = False
         self._w.cancel.toolTip = _("Ends the background process within two seconds. Your volumes stay as they are.")
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from LDMSegLib.specification import Specification
 
-PREPARE = ("automatic", "always", "never")
+AUTOMATIC = "automatic"
+PREPARE = (AUTOMATIC, "always", "never")
 AUTO, CPU = "auto", "cpu"
 
 

@@ -36,6 +36,7 @@ class SettingsPanel:
         self._parameters: Any = None
         self._models: tuple[Model, ...] = ()
         self._filling = False
+        self._seen: tuple[Any, ...] = ()
         for value, title in _devices():
             widgets.device.addItem(title, value)
         widgets.bundle.connect("currentIndexChanged(int)", guard(self._bundle_chosen))
@@ -46,6 +47,20 @@ class SettingsPanel:
         """Show these parameters from now on; None while a scene closes."""
         self._parameters = parameters
         self.show()
+
+    @property
+    def parameters(self) -> Any:
+        """Those that are shown."""
+        return self._parameters
+
+    def follow(self) -> None:
+        """A parameter has changed, perhaps one of these."""
+        p = self._parameters
+        seen = (p.bundle, p.mode, p.device, p.members, p.steps, p.batchSize) if p is not None else ()
+        if seen != self._seen:
+            self._seen = seen
+            self.show()
+            self._changed(False)
 
     def use(self, models: Sequence[Model]) -> None:
         """Offer these bundles."""
@@ -66,8 +81,7 @@ class SettingsPanel:
             self._w.bundle.currentIndex = self._models.index(entry) if entry is not None else -1
             self._w.bundle.toolTip = _tip(entry)
             self._fill_modes()
-            device = self._parameters.device if self._parameters is not None else "auto"
-            self._w.device.currentIndex = max(0, self._w.device.findData(device))
+            self._w.device.currentIndex = max(0, self._w.device.findData(self.device))
         finally:
             self._filling = False
 
@@ -80,6 +94,15 @@ class SettingsPanel:
                 return entry
         usable = [entry for entry in self._models if entry.bundle is not None]
         return next((entry for entry in usable if entry.default), next(iter(usable or self._models), None))
+
+    @property
+    def folder(self) -> str:
+        """Of the bundle chosen; empty without one."""
+        return str(self.entry.folder) if self.entry is not None else ""
+
+    @property
+    def device(self) -> str:
+        return self._parameters.device if self._parameters is not None else "auto"
 
     @property
     def bundle(self) -> Bundle | None:

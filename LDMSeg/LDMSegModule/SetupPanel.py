@@ -9,6 +9,7 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
+from LDMSegModule.Dialogs import Dialogs
 from LDMSegModule.Installation import Installation
 from LDMSegModule.Installed import Installed
 from LDMSegModule.Notice import GOOD, INFO, WARNING, Notice
@@ -28,8 +29,7 @@ class SetupPanel:
     widgets, notice: of this group.
     installation: knows what is missing and installs it.
     timer: QTimer, by which a trial import is asked for news.
-    ask: shows a text, returns whether the user agrees.
-    choose_folder: returns a folder's path, "" where none was chosen.
+    dialogs: asks for consent, and for a folder.
     state_changed: told when what is installed has become known.
     guard: wraps slots.
     """
@@ -40,13 +40,12 @@ class SetupPanel:
         notice: Notice,
         installation: Installation,
         timer: Any,
-        ask: Callable[[str], bool],
-        choose_folder: Callable[[], str],
+        dialogs: Dialogs,
         state_changed: Callable[[], None],
         guard: Callable[..., Any],
     ) -> None:
         self._w, self._notice, self._installation, self._timer = widgets, notice, installation, timer
-        self._ask, self._choose_folder, self._state_changed = ask, choose_folder, state_changed
+        self._dialogs, self._state_changed = dialogs, state_changed
         self._run: Any = None
         self.installed: Installed | None = None
         timer.setInterval(100)
@@ -61,6 +60,11 @@ class SetupPanel:
         self.installed = Installed(missing=missing) if missing else None
         self._show()
 
+    def open(self) -> None:
+        """Unfold the group and check."""
+        self._w.group.collapsed = False
+        self.check()
+
     def check(self) -> None:
         """Import everything once, in a process of its own, to find what is broken too."""
         if self._run is not None and self._run.running:
@@ -71,6 +75,11 @@ class SetupPanel:
         self._notice.show(_("Trying the packages in a process of its own."), INFO)
         self._run = self._installation.start_check(self._checked)
         self._timer.start()
+
+    def need(self, package: str) -> None:
+        """A run missed this package: it is offered for installation from now on."""
+        self._installation.want(package)
+        self.check()
 
     @property
     def problems(self) -> list[str]:
@@ -100,14 +109,14 @@ class SetupPanel:
             self._notice.show(installed.sentence, GOOD)
 
     def _install(self) -> None:
-        if self.installed is not None and self._ask(self._installation.consent(self.installed)):
+        if self.installed is not None and self._dialogs.ask(self._installation.consent(self.installed)):
             self._notice.show(_("Installing; this may take a few minutes."), INFO)
             self._installation.install(self.installed)
             self.check()
 
     def _install_folder(self) -> None:
-        chosen = self._choose_folder()
-        if chosen and self.installed is not None and self._ask(self._installation.consent(self.installed, Path(chosen))):
+        chosen = self._dialogs.choose_folder(_("Folder with downloaded Python packages"))
+        if chosen and self.installed is not None and self._dialogs.ask(self._installation.consent(self.installed, Path(chosen))):
             self._notice.show(_("Installing from {folder}.").format(folder=chosen), INFO)
             self._installation.install_from_folder(self.installed, Path(chosen))
             self.check()

@@ -34,12 +34,21 @@ class ThresholdPanel:
 
     def show(self, result: Result | None) -> None:
         """Take another result."""
-        self._follow.stop()
-        self._settle.stop()
+        self.stop()
         self._result, self._live = result, None
         self._slide_to(result.threshold if result is not None else 0.5)
         if result is not None:
             self._settle.start()  # gets the volumes ready while the user still looks, so that the first move is as quick as the next
+
+    def stop(self) -> None:
+        """Do nothing more of what is under way."""
+        self._follow.stop()
+        self._settle.stop()
+
+    @property
+    def moving(self) -> bool:
+        """Whether the segmentation has yet to follow the slider."""
+        return self._follow.isActive()
 
     def discard_edits(self) -> None:
         """Bring back the computed segmentation at the slider's value."""

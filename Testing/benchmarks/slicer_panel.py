@@ -43,20 +43,20 @@ def main(result: str | None = None, case: str | None = None) -> None:
             measure(["-m", "LDMSegLib", "segment", case, "-o", result, "--synthetic", "--members", "5", "--steps", "8"])
         for name in ("t1n", "t1c", "t2w", "t2f"):
             slicer.util.loadVolume(str(next(Path(case).glob(f"*{name}.nii*"))), {"name": f"patient_{name}"})
-        _timed(rows, "four volumes loaded: guessed, described, checked", lambda: panel.widget._look())
+        _timed(rows, "four volumes loaded: guessed, described, checked", lambda: panel.widget.scene_changed())
         t1c = panel.ui.t1cSelector.currentNode()
         _timed(rows, "another volume is chosen: facts and preflight", lambda: panel.choose("t2wSelector", t1c), 0.5)
         panel.widget.inputs.guess(replace=True)
 
         def arrive() -> None:
-            panel.widget._deliver(Path(result), t1c, 0.0)
+            panel.widget.segmentPanel._deliver(Path(result), t1c, 0.0)
             HOST.app.processEvents()
 
         _timed(rows, "process end to result under review", arrive, 3.0)
         regions = panel.widget.review.regions
         _timed(rows, "jump to an uncertain region", regions.go_to_next, 0.2)
-        _timed(rows, "the panel gets ready for the threshold slider", panel.widget.review._threshold._settled)
-        threshold = panel.widget.review._threshold
+        _timed(rows, "the panel gets ready for the threshold slider", panel.widget.review.threshold._settled)
+        threshold = panel.widget.review.threshold
         panel.ui.probabilitySlider._qt.slider.blockSignals(True)
         for number, value in enumerate((0.45, 0.4, 0.35)):
             threshold._slide_to(value)

@@ -110,7 +110,7 @@ class Panel:
     def slide(self, slider: str, value: float) -> None:
         getattr(self.ui, slider)._qt.box.setValue(value)
         self.wait(0.05)
-        self.wait_until(lambda: not self.widget.followTimer.isActive())
+        self.wait_until(lambda: not self.widget.review.threshold.moving)
         self.wait()
 
     def click_cell(self, table: str, row: int, column: int) -> None:

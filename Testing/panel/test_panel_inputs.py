@@ -24,7 +24,7 @@ def test_a_wrong_guess_can_be_corrected_and_is_not_guessed_back(panel, patient):
     panel.choose("t1cSelector", other)
     panel.wait(0.4)
     assert panel.chosen("t1cSelector") == other.GetName()
-    assert panel.widget._parameters.t1c is other
+    assert panel.widget.parameters.t1c is other
 
 
 def test_guess_again_brings_the_names_back(panel, patient):
@@ -91,8 +91,8 @@ def test_a_setting_that_is_not_about_the_volumes_does_not_look_at_them_again(pan
     checker = panel.widget.inputs._checker
     check = checker.check
     checker.check = lambda nodes: looked.append(1) or check(nodes)
-    panel.widget._parameters.mapOpacity = 0.2
-    panel.widget._parameters.seed = 5
+    panel.widget.parameters.mapOpacity = 0.2
+    panel.widget.parameters.seed = 5
     assert looked == []
     panel.choose("t2wSelector", patient["t2f"])
     assert looked == [1]

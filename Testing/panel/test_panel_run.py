@@ -225,7 +225,7 @@ def test_a_damaged_bundle_switches_the_button_off_and_says_what_is_wrong(panel, 
     (broken / "configs").mkdir(parents=True)
     (broken / "configs" / "metadata.json").write_text("{ not json", encoding="utf-8")
     monkeypatch.setenv("LDMSEG_BUNDLES", str(broken))
-    panel.widget._modelsChanged()
+    panel.widget.modelsChanged()
     panel.pick("bundleSelector", "damaged")
     assert not panel.enabled("segmentButton")
     assert "not readable JSON" in panel.tip("segmentButton")

@@ -112,7 +112,7 @@ def models(panel, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     own = tmp_path / "ldmseg" / "bundles" / "mein-modell"
     shutil.copytree(EMBEDDED / "ldmseg-small", own)
-    panel.widget._modelsChanged()
+    panel.widget.modelsChanged()
     panel.open("modelsGroup")
     return own
 

@@ -1,0 +1,71 @@
+"""What the Segment button starts, and what is done with the result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+from slicer.i18n import tr as _
+
+from LDMSegModule.InputsPanel import InputsPanel
+from LDMSegModule.PaceMemory import PaceMemory
+from LDMSegModule.Result import Result
+from LDMSegModule.ResultFiles import ResultFiles
+from LDMSegModule.SegmentPanel import Order
+from LDMSegModule.SegmentParameters import AUTOMATIC, SegmentParameters
+from LDMSegModule.SettingsPanel import SettingsPanel
+from LDMSegModule.SyntheticVolume import is_synthetic
+
+
+class Loader(Protocol):
+    def loadResult(self, folder: Path, reference: Any, specification: Any) -> Result: ...  # noqa: N802  (the logic's name for scripts)
+
+
+class SegmentJob:
+    """Args:
+    inputs, settings: the parts that say what is to be run.
+    loader: brings a result folder into the scene.
+    files, memory: remember where the result's files lie and how fast the run was.
+    arrived: told of a result that is now in the scene.
+    """
+
+    def __init__(
+        self,
+        inputs: InputsPanel,
+        settings: SettingsPanel,
+        loader: Loader,
+        files: ResultFiles,
+        memory: PaceMemory,
+        arrived: Callable[[Result], None],
+    ) -> None:
+        self._inputs, self._settings, self._loader = inputs, settings, loader
+        self._files, self._memory, self._arrived = files, memory, arrived
+
+    def order(self) -> Order:
+        """As the panel is now; the parameters know no files yet."""
+        p = self._settings.parameters
+        parameters = SegmentParameters(
+            inputs={},
+            output=Path(),
+            bundle=self._settings.folder,
+            mode=self._settings.mode,
+            members=p.members or None,
+            steps=p.steps or None,
+            seed=p.seed,
+            threshold=p.threshold,
+            device=p.device,
+            batch_size=p.batchSize,
+            synthetic=any(is_synthetic(node) for node in self._inputs.nodes.values()),
+            prepare="" if p.prepare.value == AUTOMATIC else p.prepare.value,  # automatic is what the command does unasked
+        )
+        return Order(self._inputs.nodes, self._inputs.reference, parameters)
+
+    def deliver(self, folder: Path, reference: Any, seconds: float) -> str:
+        """Bring a finished run's result into the scene and into review; returns a sentence about it."""
+        result = self._loader.loadResult(folder, reference, self._settings.specification)
+        self._files.remember(result, folder)
+        self._memory.learn(result.provenance, self._settings.bundle, seconds)
+        self._arrived(result)
+        members = result.provenance.get("sampling", {}).get("members_finished", "?")
+        return _("Done in {seconds:.0f} s with {members} members. The result is under Review.").format(seconds=seconds, members=members)
