@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from LDMSegLib.cases.intensity import background
 from LDMSegLib.diffusion.ensemble import EnsembleRun, run_ensemble
 from LDMSegLib.diffusion.samplers import make_sampler
 from LDMSegLib.diffusion.schedule import NoiseSchedule
@@ -28,9 +27,8 @@ def read(model: Model, mri: np.ndarray) -> list[Reading]:
     Returns:
         (view, embedding (1, E, x, y, z)), in the order in which `draw` deals the members.
     """
-    spec, mode = model.specification, model.mode
-    used = views(min(mode.views, mode.members), spec.latent.downsampling)
-    return [(view, model.embed(view.seen(mri, background(spec.intensity)))) for view in used]
+    used = views(min(model.mode.views, model.mode.members))
+    return [(view, model.embed(view.seen(mri))) for view in used]
 
 
 def draw(

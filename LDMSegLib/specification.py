@@ -110,7 +110,7 @@ class Mode:
     """One way to sample: which sampler, how many steps, how many members by default, which networks.
 
     `timesteps` fixes the training timesteps a distilled network was trained at (else they are spaced by the sampler).
-    `views`, 1 to 4, in how many ways the members look at the MRI (see `LDMSegLib.views`).
+    `views`, 1 to 8, in how many ways the members look at the MRI (see `LDMSegLib.views`).
     """
 
     sampler: str
@@ -303,8 +303,8 @@ def _problems(s: Specification) -> list[str]:
     if s.default_mode not in s.modes:
         found.append(f"default mode '{s.default_mode}' is not one of {tuple(s.modes)}")
     for name, mode in s.modes.items():
-        if not 1 <= mode.views <= 4:
-            found.append(f"mode '{name}' has {mode.views} views, expected 1 to 4")
+        if not 1 <= mode.views <= 8:
+            found.append(f"mode '{name}' has {mode.views} views, expected 1 to 8")
     for values in (s.calibration.slope, s.calibration.offset):
         if values and len(values) != len(s.regions):
             found.append(f"{len(values)} calibration values for {len(s.regions)} regions")

@@ -1,6 +1,6 @@
-"""The same MRI seen in other ways: mirrored, or moved by half a latent voxel.
+"""The same MRI seen in other ways: mirrored along its axes.
 
-What a network says should not depend on either. Where it does, it is unsure in a way that the noise of one view cannot show
+What a network says should not depend on it. Where it does, it is unsure in a way that the noise of one view cannot show
 (test-time augmentation as a measure of uncertainty: Wang et al. 2019, arXiv:1807.07356). The ensemble's members are dealt to
 the views in equal blocks, so views cost one reading of the MRI each and no further step.
 """
@@ -8,40 +8,39 @@ the views in equal blocks, so views cost one reading of the MRI each and no furt
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import torch
 
+MOST = 8
+
 
 @dataclass(frozen=True)
 class View:
-    """Mirrored left to right or not, and moved by so many voxels along each axis of the model's grid."""
+    """The spatial axes of the model's grid (0 left-right, 1 back-front, 2 up-down) along which the MRI is mirrored."""
 
-    mirrored: bool = False
-    shift: int = 0
+    axes: tuple[int, ...] = ()
 
-    def seen(self, mri: np.ndarray, fill: float) -> np.ndarray:
-        """(S, X, Y, Z) on the model's grid (its first axis is left-right) → the same in this view; `fill` comes in at the edge."""
-        seen = np.flip(mri, 1) if self.mirrored else mri
-        return np.ascontiguousarray(_moved_array(seen, self.shift, fill))
+    def seen(self, mri: np.ndarray) -> np.ndarray:
+        """(S, X, Y, Z) on the model's grid → the same in this view."""
+        return np.ascontiguousarray(np.flip(mri, [axis + 1 for axis in self.axes]))
 
     def undone(self, probabilities: torch.Tensor) -> torch.Tensor:
-        """(R, X, Y, Z) found in this view → in the first one; 0 comes in at the edge."""
-        out = _moved(probabilities, -self.shift)
-        return out.flip(1) if self.mirrored else out
+        """(R, X, Y, Z) found in this view → in the first one."""
+        return probabilities.flip([axis + 1 for axis in self.axes]) if self.axes else probabilities
 
 
-def views(count: int, downsampling: int) -> tuple[View, ...]:
-    """The first `count` of: as it is, mirrored, moved by half a latent voxel, mirrored and moved.
+def views(count: int) -> tuple[View, ...]:
+    """The first `count` of the eight mirrorings: as it is, left for right, then the same two with the other axes.
 
     Raises:
-        ValueError: fewer than 1 or more than 4.
+        ValueError: fewer than 1 or more than 8.
     """
-    half = downsampling // 2
-    every = (View(), View(mirrored=True), View(shift=half), View(mirrored=True, shift=half))
-    if not 1 <= count <= len(every):
-        raise ValueError(f"{count} views, expected 1 to {len(every)}")
-    return every[:count]
+    if not 1 <= count <= MOST:
+        raise ValueError(f"{count} views, expected 1 to {MOST}")
+    every = [View(tuple(axis for axis, mirrored in enumerate((x, y, z)) if mirrored)) for z, y, x in product((False, True), repeat=3)]
+    return tuple(every[:count])
 
 
 def deal(members: int, count: int) -> list[range]:
@@ -49,14 +48,3 @@ def deal(members: int, count: int) -> list[range]:
     sizes = [members // count + (k < members % count) for k in range(count)]
     ends = np.cumsum(sizes).tolist()
     return [range(end - size, end) for size, end in zip(sizes, ends, strict=True) if size]
-
-
-def _moved_array(array: np.ndarray, shift: int, fill: float) -> np.ndarray:
-    return array if not shift else _moved(torch.from_numpy(np.ascontiguousarray(array)), shift, fill).numpy()
-
-
-def _moved(x: torch.Tensor, shift: int, fill: float = 0.0) -> torch.Tensor:
-    if not shift:
-        return x
-    # padding by +s before and -s after moves the content by s and cuts what leaves
-    return torch.nn.functional.pad(x, (shift, -shift) * 3, value=fill)

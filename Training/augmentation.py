@@ -41,9 +41,9 @@ def deform(
     return F.grid_sample(source, grid.flip(-1)[None], align_corners=True)[0].numpy()
 
 
-def flip(volume: np.ndarray, axes: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    """Mirror along each of the given spatial axes with probability one half."""
-    chosen = [axis + 1 for axis in axes if rng.random() < 0.5]
+def flip(volume: np.ndarray, axes: tuple[int, ...], rng: np.random.Generator, chance: float = 0.5) -> np.ndarray:
+    """Mirror along each of the given spatial axes with the given chance."""
+    chosen = [axis + 1 for axis in axes if rng.random() < chance]
     return np.flip(volume, chosen) if chosen else volume
 
 

@@ -23,13 +23,14 @@ class Phase:
 
     Give either `steps` (optimiser steps) or `epochs` (as many draws as the phase has items, over and over). `schedule` is
     "constant" or "cosine"; `ema` the decay of the averaged weights (0 = none); `crop` the size of tumour-centred crops, with
-    full volumes every `full_every` steps; `rotation` in degrees, `scaling` and `intensity` relative, `elastic` in voxels;
-    `specks` the share of label maps that get small lesions set beside their own; `sequence_dropout` the chance of each
-    sequence to be missing; `copies` how many changed versions of each latent are cached; `draws` how many noise levels one
-    MRI serves in a step; `transplants` the share of training items that are lesion crops in another brain; `sample_latents`
-    takes samples of the autoencoder's posterior in place of its mean; `latent_noise` disturbs the latents that the decoder
-    learns from by up to this share of their SD; `high_noise` above 0 shows the ControlNet more of the noisy levels, where the
-    MRI decides.
+    full volumes every `full_every` steps; `flips` mirrors left for right (crops of label maps along every axis) and `mirrors`
+    is the chance of a case to be mirrored along each of the other axes; `rotation` in degrees, `scaling` and `intensity`
+    relative, `elastic` in voxels; `specks` the share of label maps that get small lesions set beside their own;
+    `sequence_dropout` the chance of each sequence to be missing; `copies` how many changed versions of each latent are
+    cached; `draws` how many noise levels one MRI serves in a step; `transplants` the share of training items that are lesion
+    crops in another brain; `sample_latents` takes samples of the autoencoder's posterior in place of its mean;
+    `latent_noise` disturbs the latents that the decoder learns from by up to this share of their SD; `high_noise` above 0
+    shows the ControlNet more of the noisy levels, where the MRI decides.
 
     Distillation alone has `trajectories`, how many MRIs (times `draws` noises) the teacher answers once and for all, in
     `teacher_steps` steps; `timesteps`, at which the student is asked, first to last; and `student_unet`, whether it gets a
@@ -44,6 +45,7 @@ class Phase:
     warmup: int = 0
     ema: float = 0.0
     flips: bool = False
+    mirrors: float = 0.0
     rotation: float = 0.0
     scaling: float = 0.0
     elastic: float = 0.0

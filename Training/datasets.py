@@ -87,6 +87,8 @@ class Cases(Dataset):
         both = np.concatenate([image, regions])
         if phase.flips:
             both = flip(both, (0,), rng)
+        if phase.mirrors:
+            both = flip(both, (1, 2), rng, phase.mirrors)
         size, centre = both.shape[1:], None
         if _cropped(phase, index):
             size = phase.crop

@@ -188,19 +188,7 @@ def _path(folder: Path, number: int) -> Path:
 
 def _purpose(phase: Phase, seed: int, teacher: str) -> dict[str, Any]:
     """What trajectories depend on."""
-    learning = (
-        "learning_rate",
-        "steps",
-        "epochs",
-        "schedule",
-        "warmup",
-        "ema",
-        "validate_every",
-        "trajectories",
-        "timesteps",
-        "student_unet",
-    )
-    entries = {key: value for key, value in asdict(phase).items() if key not in learning}
+    entries = {key: value for key, value in asdict(phase).items() if key not in LEARNING}
     return json.loads(json.dumps({"teacher": teacher, "seed": seed, **entries}))
 
 

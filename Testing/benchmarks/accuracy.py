@@ -21,7 +21,6 @@ import torch
 
 from LDMSegLib.cases.case import Case, load_case
 from LDMSegLib.cases.grid import from_grid, place
-from LDMSegLib.cases.intensity import background
 from LDMSegLib.cases.naming import find_case
 from LDMSegLib.metrics.bootstrap import bootstrap_interval
 from LDMSegLib.metrics.calibration import error_detection, expected_calibration_error, filtered_dice, surroundings
@@ -32,7 +31,7 @@ from LDMSegLib.models.model import Model, sampling_mode
 from LDMSegLib.results.labels import label_map, nest, region_masks
 from LDMSegLib.results.measurements import to_csv
 from LDMSegLib.segment import Settings, prepare, segment
-from LDMSegLib.views import views
+from LDMSegLib.views import MOST, views
 from Testing.benchmarks.process import machine, table
 from Testing.benchmarks.real_data import case_folders, truth
 
@@ -110,10 +109,9 @@ def _rival(network: torch.nn.Module, case: Case, model: Model) -> tuple[np.ndarr
         given = torch.from_numpy(np.ascontiguousarray(images))[None].to(model.device.kind, model.device.dtype)
         return torch.sigmoid(network.logits(given).float())[0].cpu()
 
-    seen = views(model.mode.views, spec.latent.downsampling)
-    drawn = [view.undone(answer(view.seen(mri, background(spec.intensity)))).numpy() for view in seen]
-    mirrored = [np.flip(answer(np.flip(mri, axes)).numpy(), axes) for axes in ((1,), (2,), (3,), (1, 2), (1, 3), (2, 3), (1, 2, 3))]
-    maps = nest(drawn[0], spec.regions), nest(np.mean(drawn, axis=0), spec.regions), np.var([drawn[0], *mirrored], axis=0)
+    drawn = [view.undone(answer(view.seen(mri))).numpy() for view in views(MOST)]
+    seen = drawn[: model.mode.views]
+    maps = nest(drawn[0], spec.regions), nest(np.mean(seen, axis=0), spec.regions), np.var(drawn, axis=0)
     inside = case.foreground()
     return tuple(from_grid(m, placed, case.grid.affine, case.grid.shape) * inside for m in maps)
 
