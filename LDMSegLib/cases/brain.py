@@ -15,11 +15,14 @@ import nibabel as nib
 import numpy as np
 from scipy import ndimage
 
+from LDMSegLib.cases.geometry import bounding_box
 from LDMSegLib.cases.volume import Volume
 from LDMSegLib.errors import InputError
 
 # Measured on 24 prepared glioma cases: 1.0 to 1.7 litres.
 SMALLEST_ML, LARGEST_ML = 700.0, 2200.0
+# The sequences that deepbet has learnt, and T1 after contrast agent, on which it was measured (Testing/benchmarks/brain_extraction.py).
+SUITS_DEEPBET = ("t1n", "t1c")
 _COARSE, _FINE, _MARGIN = 128, 256, 0.1
 
 
@@ -47,11 +50,7 @@ def whole_brain(probability: np.ndarray, volume: Volume, name: str) -> np.ndarra
     Raises:
         InputError: what is left is no brain; `name` says of which image.
     """
-    mask = probability > 0.5
-    parts, count = ndimage.label(mask)
-    if count:
-        mask = parts == 1 + np.bincount(parts.ravel())[1:].argmax()
-    mask = ndimage.binary_fill_holes(mask)
+    mask = _filled(_largest(probability > 0.5))
     litres = float(np.count_nonzero(mask)) * float(abs(np.linalg.det(volume.affine[:3, :3]))) / 1000.0
     if not SMALLEST_ML <= litres <= LARGEST_ML:
         raise InputError(
@@ -59,6 +58,35 @@ def whole_brain(probability: np.ndarray, volume: Volume, name: str) -> np.ndarra
             f"{LARGEST_ML:.0f} mL; check that it shows the whole head and that its voxel size is right, or give a mask with --brain-mask"
         )
     return mask
+
+
+def around(mask: np.ndarray, volume: Volume, mm: float) -> np.ndarray:
+    """(X, Y, Z) bool: the mask of a volume's grid grown by `mm`, to within a voxel."""
+    reach = np.ceil(mm / np.asarray(volume.spacing)).astype(int)
+    box = bounding_box(mask, int(reach.max()))
+    # Every second voxel along the fine axes: exact distances to a rounded outline would cost several times as much.
+    strides = tuple(2 if s < mm / 8 else 1 for s in volume.spacing)
+    coarse = mask[box][tuple(slice(None, None, k) for k in strides)]
+    near = ndimage.distance_transform_edt(~coarse, sampling=np.asarray(volume.spacing) * strides) <= mm
+    for axis, k in enumerate(strides):
+        near = near.repeat(k, axis=axis)
+    grown = np.zeros(mask.shape, bool)
+    grown[box] = near[tuple(slice(0, part.stop - part.start) for part in box)]
+    return grown | mask
+
+
+def _largest(mask: np.ndarray) -> np.ndarray:
+    parts, count = ndimage.label(mask)
+    return parts == 1 + np.bincount(parts.ravel())[1:].argmax() if count else mask
+
+
+def _filled(mask: np.ndarray) -> np.ndarray:
+    """The mask without holes: whatever the outside does not reach."""
+    box = bounding_box(mask)
+    empty, _ = ndimage.label(np.pad(~mask[box], 1, constant_values=True))
+    filled = mask.copy()
+    filled[box] = (empty != empty[0, 0, 0])[1:-1, 1:-1, 1:-1]
+    return filled
 
 
 def _deepbet(volume: Volume) -> np.ndarray:

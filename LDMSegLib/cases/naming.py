@@ -9,7 +9,7 @@ names beat general ones.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from LDMSegLib.errors import InputError
@@ -105,14 +105,18 @@ def find_case(folder: str | Path, sequences: tuple[Sequence, ...]) -> dict[str, 
     return assign(files, sequences)
 
 
-def find_cohort(folder: str | Path, sequences: tuple[Sequence, ...]) -> list[tuple[str, Path]]:
-    """The cases below a folder: every folder that itself holds at least one image, masks and results apart.
+def find_cohort(
+    folder: str | Path, sequences: tuple[Sequence, ...], is_study: Callable[[Path], bool] | None = None
+) -> list[tuple[str, Path]]:
+    """The cases below a folder: every folder that itself holds at least one image, masks and results apart, and every study.
 
     A case whose files are incomplete is listed all the same, so that it can be reported and not be lost silently.
 
     Args:
         folder: of the cohort, one folder (of any depth up to four) for each case.
         sequences: of the bundle's specification.
+        is_study: whether a folder, or one below it, holds images of another format. Asked of the folders directly below
+            `folder` in which there is no NIfTI image: each is one patient's.
 
     Returns:
         (case id, folder) in natural order (case 2 before case 10); the id is the path below `folder`, joined by "_".
@@ -126,9 +130,15 @@ def find_cohort(folder: str | Path, sequences: tuple[Sequence, ...]) -> list[tup
             f"the folder {folder} holds images itself, expected one folder for each case; move each case into its own folder, "
             "or segment it as a single case"
         )
-    cases = [(_case_id(found, folder), found) for found in _case_folders(folder, _DEEPEST)]
+    cases = []
+    for inner in _folders_in(folder):
+        found = [inner] if _images_in(inner) else _case_folders(inner, _DEEPEST - 1)
+        if not found and is_study is not None and is_study(inner):
+            found = [inner]
+        cases += [(_case_id(case, folder), case) for case in found]
     if not cases:
-        raise InputError(f"no NIfTI images were found below the folder {folder}, expected one folder for each case; check the path")
+        what = "NIfTI images were" if is_study is None else "NIfTI images and no DICOM study were"
+        raise InputError(f"no {what} found below the folder {folder}, expected one folder for each case; check the path")
     return sorted(cases, key=lambda case: natural(case[0]))
 
 

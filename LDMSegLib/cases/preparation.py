@@ -10,19 +10,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import ndimage
 
-from LDMSegLib.cases.brain import find_brain, whole_brain
+from LDMSegLib.cases.agreement import AWAY_MM
+from LDMSegLib.cases.brain import SUITS_DEEPBET, around, find_brain, whole_brain
 from LDMSegLib.cases.case import Case, Home
 from LDMSegLib.cases.checks import LARGEST_CUT_CM2, Findings, largest_cut
-from LDMSegLib.cases.geometry import resample_to
+from LDMSegLib.cases.geometry import resample_inside, resample_to
 from LDMSegLib.cases.plan import Plan, Wishes
+from LDMSegLib.cases.prepared import Prepared, Step
 from LDMSegLib.cases.read import read_label_map
-from LDMSegLib.cases.registration import AWAY_MM, Registration, register
+from LDMSegLib.cases.registration import Registration, register
 from LDMSegLib.cases.space import Space
 from LDMSegLib.cases.volume import Volume
 from LDMSegLib.errors import InputError
@@ -31,40 +31,10 @@ from LDMSegLib.events import Reporter, Silent
 # Agreement is measured in the brain and this far around it.
 AROUND_BRAIN_MM = 10.0
 
-# How many times better two images must agree where registration ended than 8 mm away (`registration.distinctness`): see
+# How many times better two images must agree where registration ended than 8 mm away (`agreement.distinctness`): see
 # Documentation/decisions.md for what was measured. Below the first a second search is made and the user is warned; below the
 # second the images are refused.
 DOUBTFUL, UNRELATED = 1.9, 1.75
-
-
-@dataclass(frozen=True, eq=False)
-class Step:
-    """One thing that was done, for the report.
-
-    `image` (X, Y, Z) is what it gave, `outline` (bool, on the same grid) what should fit it, `affine` the grid's; `measure`
-    says in words and numbers how well it went.
-    """
-
-    title: str
-    image: np.ndarray
-    outline: np.ndarray
-    affine: np.ndarray
-    measure: str
-
-
-@dataclass(frozen=True, eq=False)
-class Prepared:
-    """`case` is ready for the networks, and its `home` is where the result belongs.
-
-    `transforms` takes (from, to) to the matrix between the two worlds: each sequence to the reference, and the reference to
-    the prepared space. `brain` is the mask on the prepared grid, `record` what provenance.json should say.
-    """
-
-    case: Case
-    transforms: Mapping[tuple[str, str], np.ndarray]
-    brain: np.ndarray
-    steps: tuple[Step, ...]
-    record: Mapping[str, Any]
 
 
 def prepare_case(
@@ -128,6 +98,7 @@ class _Work:
         self.qualities: dict[str, float] = {}
         self.distinct: dict[str, float] = {}
         self.seconds: dict[str, float] = {}
+        self._onto_reference: dict[str, np.ndarray] = {}
         self._done, self._all = 0, int(todo.strip) + len(todo.register) + int(todo.align) + 1
 
     def find_brain(self, wishes: Wishes) -> None:
@@ -148,12 +119,12 @@ class _Work:
         self._step(f"Brain, {how}", self.fixed.array, self.mask, self.fixed.affine, f"{litres:.2f} litres")
 
     def register(self) -> None:
-        around = _grown(self.mask, self.fixed, AROUND_BRAIN_MM)
+        near = around(self.mask, self.fixed, AROUND_BRAIN_MM)
         for name in self.todo.register:
-            found = self._timed(f"register_{name}", lambda name=name: register(self.volumes[name], self.fixed, around, DOUBTFUL))
+            found = self._timed(f"register_{name}", lambda name=name: register(self.volumes[name], self.fixed, near, DOUBTFUL))
             self._judge(name, found)
             self.onto[name] = found.matrix
-            image = resample_to(self.volumes[name].array, found.matrix @ self.volumes[name].affine, self.fixed.affine, self.fixed.shape)
+            image = self._on_reference(name)
             measure = f"{_motion(found.matrix, self.fixed)}, agreement {found.quality:.2f}"
             self._step(f"{name} onto {self.reference}", image, self.mask, self.fixed.affine, measure)
 
@@ -172,8 +143,8 @@ class _Work:
         def one(name: str) -> Volume:
             volume = self.volumes[name]
             empty = self.findings[name].background or 0.0
-            moved = resample_to(volume.array - np.float32(empty), self.to_space @ self.onto[name] @ volume.affine, grid, shape)
-            return Volume(np.where(brain, moved, np.float32(0)), grid, volume.path)
+            moved = resample_inside(volume.array - np.float32(empty), self.to_space @ self.onto[name] @ volume.affine, grid, brain)
+            return Volume(moved, grid, volume.path)
 
         with ThreadPoolExecutor(max_workers=2) as pool:
             volumes = dict(zip(self.volumes, pool.map(one, self.volumes), strict=True))
@@ -202,6 +173,8 @@ class _Work:
         if name not in self.volumes:
             raise InputError(f"the result is wanted on {name}, which is not there; choose one of {', '.join(self.volumes)}")
         target = self.volumes[name]
+        if name == self.reference:
+            return Home(name, target, self.to_space, self.mask, {other: self._on_reference(other) for other in self.volumes})
         back = np.linalg.inv(self.onto[name])
 
         def on_target(array: np.ndarray, matrix: np.ndarray, affine: np.ndarray) -> np.ndarray:
@@ -214,6 +187,17 @@ class _Work:
         inside = on_target(self.mask.astype(np.float32), back, self.fixed.affine) > 0.5
         return Home(name, target, self.to_space @ self.onto[name], inside, images)
 
+    def _on_reference(self, name: str) -> np.ndarray:
+        """A sequence on the reference's grid, once computed."""
+        if name not in self._onto_reference:
+            volume = self.volumes[name]
+            here = name == self.reference
+            moved = (
+                volume.array if here else resample_to(volume.array, self.onto[name] @ volume.affine, self.fixed.affine, self.fixed.shape)
+            )
+            self._onto_reference[name] = moved
+        return self._onto_reference[name]
+
     def _given(self, wishes: Wishes) -> np.ndarray:
         given = read_label_map(wishes.mask)
         mask = resample_to((given.array > 0).astype(np.float32), given.affine, self.fixed.affine, self.fixed.shape) > 0.5
@@ -225,6 +209,11 @@ class _Work:
         return mask
 
     def _found(self, method: str) -> np.ndarray:
+        if method == "deepbet" and self.reference not in SUITS_DEEPBET:
+            self.warnings.append(
+                f"the brain was looked for in {self.reference}, because no T1 image is there, and deepbet knows T1 images only; look at "
+                "the picture of this step, choose --brain-extraction hd-bet or give a mask with --brain-mask"
+            )
         return whole_brain(find_brain(self.fixed, method), self.fixed, self.reference)
 
     def _judge(self, name: str, found: Registration) -> None:
@@ -256,10 +245,6 @@ class _Work:
 
     def _tell(self) -> None:
         self.reporter.progress(self._done / self._all)
-
-
-def _grown(mask: np.ndarray, volume: Volume, mm: float) -> np.ndarray:
-    return ndimage.distance_transform_edt(~mask, sampling=volume.spacing) <= mm
 
 
 def _motion(matrix: np.ndarray, volume: Volume) -> str:

@@ -13,14 +13,9 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from LDMSegLib.cases.geometry import resample_to
+from LDMSegLib.cases.agreement import BINS, averaged, comparison, distinct_by
 from LDMSegLib.cases.volume import Volume
 from LDMSegLib.errors import InputError
-
-BINS = 32
-
-# How far from where a registration ended agreement is measured again, to see how much the place matters (see `distinctness`).
-AWAY_MM = 8.0
 
 
 @dataclass(frozen=True)
@@ -44,8 +39,8 @@ _FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])
 class Registration:
     """`matrix` takes world points (RAS mm) of the moving image to the fixed image's world.
 
-    `quality` is the normalised mutual information there (see `mutual_information`), `attempts` how many starts it took, and
-    `distinct` how much the place matters (see `distinctness`; NaN where it was not asked for).
+    `quality` is the normalised mutual information there (see `agreement.mutual_information`), `attempts` how many starts it took, and
+    `distinct` how much the place matters (see `agreement.distinctness`; NaN where it was not asked for).
     """
 
     matrix: np.ndarray
@@ -77,14 +72,14 @@ def register(moving: Volume, fixed: Volume, inside: np.ndarray | None = None, en
         search = lambda starts: np.linalg.inv(find(starts))  # noqa: E731
     else:
         search = _finder(sitk, moving, fixed, seed)
-    compare = _comparison(moving, fixed, inside)
+    compare = comparison(moving, fixed, inside)
     best, attempts = None, 0
     for turns in ((None,), tuple((axis, angle) for axis in range(3) for angle in TURNS)):
         attempts += 1
         matrix = search(turns)
         quality = compare(matrix)
         if best is None or quality > best.quality:
-            best = Registration(matrix, quality, attempts, _distinct(compare, matrix, quality) if enough else float("nan"))
+            best = Registration(matrix, quality, attempts, distinct_by(compare, matrix, quality) if enough else float("nan"))
         if not best.distinct < enough:
             break
     return replace(best, attempts=attempts)
@@ -92,8 +87,8 @@ def register(moving: Volume, fixed: Volume, inside: np.ndarray | None = None, en
 
 def _finder(sitk: Any, moving: Volume, fixed: Volume, seed: int) -> Callable[[Sequence[tuple[int, float] | None]], np.ndarray]:
     """A search for the matrix from moving to fixed that starts from given turns (axis, degrees)."""
-    pairs = [(_image(sitk, _averaged(fixed, level.mm)), _image(sitk, _averaged(moving, level.mm))) for level in LEVELS]
-    starts = _starts(sitk, _averaged(fixed, LEVELS[0].mm), _averaged(moving, LEVELS[0].mm))
+    pairs = [(_image(sitk, averaged(fixed, level.mm)), _image(sitk, averaged(moving, level.mm))) for level in LEVELS]
+    starts = _starts(sitk, averaged(fixed, LEVELS[0].mm), averaged(moving, LEVELS[0].mm))
 
     def search(turns: Sequence[tuple[int, float] | None]) -> np.ndarray:
         starting = [start if turn is None else _turned(sitk, start, *turn) for turn in turns for start in starts]
@@ -110,68 +105,6 @@ def _finder(sitk: Any, moving: Volume, fixed: Volume, seed: int) -> Callable[[Se
     return search
 
 
-def mutual_information(moving: Volume, fixed: Volume, matrix: np.ndarray, inside: np.ndarray | None = None, mm: float = 2.0) -> float:
-    """Normalised mutual information of two images, 0 (unrelated) to 1 (one determines the other).
-
-    Mutual information of 32 × 32 grey values divided by the smaller of the two entropies, at `mm` resolution, where both
-    images have values and `inside` is true.
-    """
-    return _comparison(moving, fixed, inside, mm)(matrix)
-
-
-def distinctness(moving: Volume, fixed: Volume, matrix: np.ndarray, inside: np.ndarray | None = None) -> float:
-    """How much better two images agree here than a little way off: their agreement over its mean 8 mm away in six directions.
-
-    Agreement itself depends on the sequences, on slice thickness, and on how much outline is in view, and so tells little about
-    whether two images belong together: any two heads agree somewhat. But one patient's folds and ventricles fit in one place
-    only. Measured by Testing/benchmarks/strangers.py, see Documentation/decisions.md.
-    """
-    compare = _comparison(moving, fixed, inside)
-    return _distinct(compare, matrix, compare(matrix))
-
-
-def _distinct(compare: Callable[[np.ndarray], float], matrix: np.ndarray, quality: float) -> float:
-    away = []
-    for axis in range(3):
-        for mm in (-AWAY_MM, AWAY_MM):
-            shift = np.eye(4)
-            shift[axis, 3] = mm
-            away.append(compare(shift @ matrix))
-    return quality / max(float(np.mean(away)), 1e-9) if quality else 0.0
-
-
-def _comparison(moving: Volume, fixed: Volume, inside: np.ndarray | None = None, mm: float = 2.0) -> Callable[[np.ndarray], float]:
-    """Agreement as a function of the matrix, for comparing many."""
-    still, loose = _averaged(fixed, mm), _averaged(moving, mm)
-    wanted = np.ones(still.shape, bool) if inside is None else _any(fixed, inside, mm).array > 0
-    box = ndimage.find_objects(wanted.astype(np.uint8))[0] if wanted.any() else (slice(0, 1),) * 3
-    corner = still.affine.copy()
-    corner[:3, 3] += still.affine[:3, :3] @ [part.start for part in box]
-    grey, wanted = still.array[box], wanted[box]
-
-    def compare(matrix: np.ndarray) -> float:
-        moved = resample_to(loose.array, matrix @ loose.affine, corner, grey.shape, fill=np.nan)
-        where = wanted & np.isfinite(moved)
-        if np.count_nonzero(where) < BINS**2:
-            return 0.0
-        a, b = _ranked(grey[where]), _ranked(moved[where])
-        joint = np.histogram2d(a, b, bins=BINS)[0] / a.size
-        one, other = _entropy(joint.sum(axis=1)), _entropy(joint.sum(axis=0))
-        return float((one + other - _entropy(joint.ravel())) / max(min(one, other), 1e-9))
-
-    return compare
-
-
-def _ranked(values: np.ndarray) -> np.ndarray:
-    low, high = np.percentile(values, (0.5, 99.5))
-    return np.clip((values - low) / max(high - low, 1e-9), 0.0, 1.0)
-
-
-def _entropy(p: np.ndarray) -> float:
-    p = p[p > 0]
-    return float(-(p * np.log(p)).sum())
-
-
 def _simpleitk() -> Any:
     try:
         import SimpleITK
@@ -181,33 +114,6 @@ def _simpleitk() -> Any:
             'pip install "ldmseg[prepare]", or give co-registered images'
         ) from None
     return SimpleITK
-
-
-def _averaged(volume: Volume, mm: float) -> Volume:
-    """The volume with whole blocks of voxels averaged, so that no axis is much finer than `mm`."""
-    factors = _factors(volume, mm)
-    return Volume(_blocks(volume.array, factors).mean(axis=(1, 3, 5), dtype=np.float32), _coarser(volume.affine, factors))
-
-
-def _any(volume: Volume, inside: np.ndarray, mm: float) -> Volume:
-    factors = _factors(volume, mm)
-    return Volume(_blocks(inside, factors).any(axis=(1, 3, 5)).astype(np.uint8), _coarser(volume.affine, factors))
-
-
-def _factors(volume: Volume, mm: float) -> tuple[int, ...]:
-    return tuple(max(1, min(round(mm / s), n)) for s, n in zip(volume.spacing, volume.shape, strict=True))
-
-
-def _blocks(array: np.ndarray, factors: Sequence[int]) -> np.ndarray:
-    counts = [n // f for n, f in zip(array.shape, factors, strict=True)]
-    cut = array[tuple(slice(0, c * f) for c, f in zip(counts, factors, strict=True))]
-    return cut.reshape([size for pair in zip(counts, factors, strict=True) for size in pair])
-
-
-def _coarser(affine: np.ndarray, factors: Sequence[int]) -> np.ndarray:
-    step = np.diag([*factors, 1.0])
-    step[:3, 3] = (np.asarray(factors) - 1) / 2
-    return affine @ step
 
 
 def _straight(affine: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from LDMSegLib.cases.case import Case, Images, assemble, case_id, known_files, look_at, missing_from, read_images, reference_of
 from LDMSegLib.cases.checks import image_warnings
-from LDMSegLib.cases.naming import find_case
+from LDMSegLib.cases.naming import find_case, find_cohort
 from LDMSegLib.cases.plan import AUTOMATIC, NEVER, Plan, Wishes, plan
 from LDMSegLib.cases.preparation import Prepared, prepare_case
 from LDMSegLib.cases.space import find_space
@@ -65,6 +65,20 @@ def read_folder(folder: Path, specification: Specification, id: str | None = Non
             )
         return read_files(find_case(folder, specification.sequences), specification, id)
     return _read_study(folder, specification, id or folder.resolve().name, numbers or {})
+
+
+def find_cases(folder: Path, specification: Specification) -> list[tuple[str, Path]]:
+    """The cases below a cohort's folder: NIfTI or, one folder for each patient directly below it, DICOM.
+
+    Returns:
+        (case id, folder for `read_folder`), in natural order.
+
+    Raises:
+        InputError: no such folder, images lie in it itself, or there is no case.
+    """
+    from LDMSegLib.cases.dicom import is_dicom_folder  # see `read_folder`
+
+    return find_cohort(folder, specification.sequences, is_dicom_folder)
 
 
 def _read_study(folder: Path, specification: Specification, id: str, numbers: Mapping[str, int]) -> Found:

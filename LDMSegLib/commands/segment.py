@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from LDMSegLib.cases.case import Case
-from LDMSegLib.cases.naming import assign, find_cohort
+from LDMSegLib.cases.naming import assign
 from LDMSegLib.cases.plan import AUTOMATIC
 from LDMSegLib.cases.synthetic import DESCRIPTION as SYNTHETIC
 from LDMSegLib.cohort import FAILED, anything_to_do, run_cohort, summary_csv, take_shard
 from LDMSegLib.commands import options
 from LDMSegLib.commands.computing import load_model
-from LDMSegLib.commands.reading import Found, Read, read_files, read_folder, to_case
+from LDMSegLib.commands.reading import Found, Read, find_cases, read_files, read_folder, to_case
 from LDMSegLib.commands.summary import cohort_event, cohort_text, segmentation_event, segmentation_text
 from LDMSegLib.deliver import Asked, deliver
 from LDMSegLib.errors import BundleError, InputError, OutputError
@@ -65,7 +65,7 @@ def _parser(specification: Specification | None) -> options.Parser:
         usage=f"ldmseg segment (CASE | {which} | --cohort DIR) -o OUT [options]",
     )
     parser.add_argument("case", nargs="*", type=Path, metavar="CASE", help="the case's folder (NIfTI or DICOM), or its files")
-    parser.add_argument("--cohort", type=Path, metavar="DIR", help="segment every case below this folder into OUT/<case>")
+    parser.add_argument("--cohort", type=Path, metavar="DIR", help="segment every case below this folder (NIfTI or DICOM) into OUT/<case>")
     parser.add_argument("--shard", metavar="K/N", help="of a cohort, only the K-th of N equal parts, e.g. 3/16")
     options.add_output(parser, "the folder for the result, or for the cohort's results")
     parser.add_argument("--dicom-seg", action="store_true", help="of DICOM images: also write the labels as DICOM SEG, segmentation.dcm")
@@ -96,7 +96,9 @@ class Job:
         self.convention = options.BRATS_LABELS if args.brats_labels else None
         label_values(bundle.specification.labels, self.convention)
         self.mode = bundle.specification.mode(args.mode)
-        if args.dicom_seg and (args.cohort or (not args.case and _given(args))):
+        if args.dicom_seg and args.cohort:
+            raise InputError("--dicom-seg was given with --cohort, expected a single DICOM case; segment it alone or leave --dicom-seg out")
+        if args.dicom_seg and not args.case and _given(args):
             raise InputError(
                 "--dicom-seg was given without a DICOM folder, expected one that the result can refer to; give it or leave it out"
             )
@@ -150,7 +152,7 @@ def _cohort(job: Job, interruption: Interruption) -> int:
         raise OutputError(
             f"the output '{args.output}' holds a single case's result, expected a folder for a cohort's; choose another one with -o"
         )
-    cases, part = take_shard(find_cohort(args.cohort, spec.sequences), args.shard)
+    cases, part = take_shard(find_cases(args.cohort, spec), args.shard)
     summary = check_file(args.output / f"cohort_volumes{part}.csv", overwrite=True)
     model = (
         load_model(args, job.bundle, args.mode, reporter) if anything_to_do(cases, args.output, job.recorded(), args.overwrite) else None

@@ -105,11 +105,18 @@ def _drawn(rng: np.random.Generator, image: np.ndarray, layers: np.ndarray, brai
     median = float(np.median(image[image > 0]))
     values = np.array([0.0, *grey], np.float32) * median
     # Real bone and muscle are not even: a coarse texture keeps a registration from living off flat rings.
-    texture = 1 + 0.15 * _fitted(ndimage.zoom(rng.standard_normal([n // 6 + 2 for n in image.shape]), 6, order=1), image.shape)
-    head = ndimage.gaussian_filter(values[layers] * texture.astype(np.float32), 0.7)
+    texture = 1 + 0.15 * _stretched(rng.standard_normal([n // 6 + 2 for n in image.shape]), image.shape, order=1)
+    head = ndimage.gaussian_filter(values[layers] * texture, 0.7)
     head = np.where(brain & (image > 0), image, head)
-    knots = ndimage.zoom(rng.standard_normal((4, 4, 4)), [n / 4 for n in image.shape], order=3)
-    return head * np.exp(BIAS * _fitted(knots, image.shape)).astype(np.float32)
+    return head * np.exp(BIAS * _stretched(rng.standard_normal((4, 4, 4)), image.shape, order=3))
+
+
+def _stretched(knots: np.ndarray, shape: tuple[int, ...], order: int) -> np.ndarray:
+    """Few values interpolated over a whole grid by splines, axis by axis, because a spline is a matrix for each axis; float32."""
+    for axis, n in enumerate(shape):
+        spline = ndimage.zoom(np.eye(knots.shape[axis]), (n / knots.shape[axis], 1), order=order).astype(np.float32)
+        knots = np.moveaxis(np.tensordot(spline, knots.astype(np.float32), (1, axis)), 0, axis)
+    return np.ascontiguousarray(knots)
 
 
 def _move(rng: np.random.Generator, centre: np.ndarray) -> np.ndarray:
@@ -136,7 +143,8 @@ def _scanned(rng: np.random.Generator, image: np.ndarray, affine: np.ndarray, th
         grid[:3, 3] += grid[:3, thick_axis] * (count - 1) / 2
         grid[:3, thick_axis] *= count
     sigma = NOISE * float(np.percentile(fine, 99))
-    noisy = np.hypot(fine + rng.normal(0, sigma, fine.shape), rng.normal(0, sigma, fine.shape))  # Rician, as magnitudes are
+    one, other = (np.float32(sigma) * rng.standard_normal(fine.shape, np.float32) for _ in range(2))
+    noisy = np.hypot(fine + one, other)  # Rician, as magnitudes are
     whole = np.rint(noisy * (2000.0 / max(float(noisy.max()), 1e-6))).astype(np.float32)
     turned = nib.orientations.axcodes2ornt(str(rng.choice(STORAGE)))
     now = nib.io_orientation(grid)

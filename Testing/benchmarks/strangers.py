@@ -16,11 +16,12 @@ import numpy as np
 from scipy import ndimage
 
 from LDMSegLib.cases import registration
+from LDMSegLib.cases.agreement import distinctness, mutual_information
 from LDMSegLib.cases.brain import find_brain, whole_brain
 from LDMSegLib.cases.geometry import resample_to
 from LDMSegLib.cases.preparation import AROUND_BRAIN_MM, DOUBTFUL, UNRELATED
 from LDMSegLib.cases.read import read_volume
-from LDMSegLib.cases.registration import distinctness, mutual_information, register
+from LDMSegLib.cases.registration import register
 from LDMSegLib.cases.volume import Volume
 from Testing.benchmarks.make_raw import make_raw
 from Testing.benchmarks.real_data import ROOT, case_folders

@@ -10,9 +10,10 @@ from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from LDMSegLib.cases import registration
+from LDMSegLib.cases.agreement import distinctness, mutual_information
 from LDMSegLib.cases.geometry import resample_to
 from LDMSegLib.cases.preparation import DOUBTFUL, UNRELATED
-from LDMSegLib.cases.registration import distinctness, mutual_information, register
+from LDMSegLib.cases.registration import register
 from LDMSegLib.cases.volume import Volume
 from LDMSegLib.errors import InputError
 

@@ -157,7 +157,7 @@ def test_a_dicom_seg_of_nifti_images_is_refused_before_anything_is_computed(smal
     ran = run_here(capsys, *arguments)
     assert ran.code == 2 and "t1c is not from DICOM" in ran.err.splitlines()[-1]
     ran = run_here(capsys, "segment", "--cohort", small_case.parent, *arguments[2:])
-    assert ran.code == 2 and "--dicom-seg was given without a DICOM folder" in ran.error
+    assert ran.code == 2 and "--dicom-seg was given with --cohort" in ran.error
     assert not (tmp_path / "out").exists()
 
 
@@ -184,3 +184,27 @@ def test_an_unreadable_pixel_names_its_series(study, tiny_bundle, tmp_path, caps
     change(folder / "4" / "4_005", PixelData=b"\0" * 10)
     ran = run_here(capsys, "segment", folder, "-o", tmp_path / "out", "--bundle", tiny_bundle)
     assert ran.code == 2 and 'series 4 "AX FLAIR" has damaged' in ran.error
+
+
+def test_a_cohort_takes_dicom_studies_and_nifti_cases_alike(study, small_case, tiny_bundle, tmp_path, capsys):
+    cohort = tmp_path / "cohort"
+    shutil.copytree(study, cohort / "patient_2" / "2024-05-01")
+    shutil.copytree(small_case, cohort / "patient_10")
+    (cohort / "notes").mkdir()
+    (cohort / "notes" / "list.txt").write_text("nothing to segment")
+    arguments = ("segment", "--cohort", cohort, "-o", tmp_path / "out", "--bundle", tiny_bundle, "--members", 1, "--json-events")
+    ran = run_here(capsys, *arguments)
+    assert ran.code == 0, ran.err
+    cases = json.loads(ran.out.splitlines()[-1])["cases"]
+    assert [(case["case"], case["status"]) for case in cases] == [("patient_2", "done"), ("patient_10", "done")]
+    inputs = {one["sequence"]: one["series"] for one in record(tmp_path / "out" / "patient_2")["inputs"]}
+    assert inputs["t2f"] == 'series 4 "AX FLAIR"'
+    assert all("series" not in one for one in record(tmp_path / "out" / "patient_10")["inputs"])
+
+
+def test_a_study_of_a_cohort_that_cannot_be_told_fails_alone_with_its_question(study, tiny_bundle, tmp_path, capsys):
+    shutil.copytree(study, tmp_path / "cohort" / "clear")
+    write_study(tmp_path / "cohort" / "unclear", {"t1n": "AX T1", "t1c": "AX T1 SE"}, t1n=TIMES["t1n"], t1c=TIMES["t1n"])
+    ran = run_here(capsys, "segment", "--cohort", tmp_path / "cohort", "-o", tmp_path / "out", "--bundle", tiny_bundle, "--members", 1)
+    assert ran.code == 1 and "1 done, 1 failed" in ran.out and "unclear: " in ran.out and "--t1n and --t1c" in ran.out
+    assert {entry.name for entry in (tmp_path / "out").iterdir()} == {"clear", "cohort_volumes.csv"}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -11,7 +13,7 @@ import numpy as np
 import pytest
 from commandline import run_here
 from scipy import ndimage
-from tiny_bundle import save_small_case, small_affine
+from tiny_bundle import SEQUENCES, save_small_case, save_tiny_bundle, small_affine, tiny_specification
 
 from LDMSegLib.cases import preparation
 from LDMSegLib.cases.registration import Registration
@@ -145,3 +147,55 @@ def test_without_simpleitk_what_was_asked_for_is_refused_with_the_name_of_the_ex
     monkeypatch.setitem(sys.modules, "SimpleITK", None)
     ran = run_here(capsys, "segment", apart, "-o", tmp_path / "out", "--bundle", tiny_bundle, "--prepare", "always")
     assert ran.code == 2 and "ldmseg[prepare]" in ran.err.splitlines()[-1] and not (tmp_path / "out").exists()
+
+
+@pytest.fixture(scope="module")
+def any_bundle(tmp_path_factory) -> Path:
+    """A bundle of which no sequence is required."""
+    optional = tuple(replace(sequence, required=False) for sequence in SEQUENCES)
+    return save_tiny_bundle(tmp_path_factory.mktemp("bundles") / "any", tiny_specification(sequences=optional))
+
+
+def without(raw: Path, folder: Path, *names: str) -> Path:
+    shutil.copytree(raw, folder)
+    for name in names:
+        image(folder, name).unlink()
+    return folder
+
+
+def test_raw_scans_without_t1c_are_brought_onto_t1n_and_the_result_says_so(raw, any_bundle, tmp_path, capsys):
+    folder, out = without(raw, tmp_path / "case", "t1c"), tmp_path / "out"
+    options = ["--bundle", any_bundle, "--members", 1, "--brain-mask", raw / "brain_mask.nii.gz"]
+    ran = run_here(capsys, "segment", folder, "-o", out, *options)
+    assert ran.code == 0, ran.err
+    record = json.loads((out / "provenance.json").read_text())
+    assert record["missing_sequences"] == ["t1c"] and [one["sequence"] for one in record["inputs"]] == ["t1n", "t2w", "t2f"]
+    assert any("t1c is missing, so t1n gives the grid" in w for w in record["warnings"])
+    assert any("without t1c: the result rests on t1n, t2w, t2f alone" in w for w in record["warnings"])
+    labels, reference = nib.load(out / "labels.nii.gz"), nib.load(image(folder, "t1n"))
+    assert labels.shape == reference.shape and np.array_equal(labels.affine, reference.affine)
+    assert {file.name for file in out.glob("transform_*.tfm")} == {
+        f"transform_{a}.tfm" for a in ("t2w_to_t1n", "t2f_to_t1n", "t1n_to_SRI24")
+    }
+    matrix = np.array(record["preparation"]["matrices_ras_mm"]["t2f_to_t1n"])
+    assert np.linalg.norm((matrix @ np.append(SHIFT, 1.0))[:3]) < 3.0
+
+
+def test_without_any_t1_the_brain_is_looked_for_in_what_is_there_with_a_warning(raw, any_bundle, tmp_path, capsys, monkeypatch):
+    folder, out = without(raw, tmp_path / "case", "t1n", "t1c"), tmp_path / "out"
+    mask = np.asarray(nib.load(raw / "brain_mask.nii.gz").dataobj, np.float32)
+    monkeypatch.setattr(preparation, "find_brain", lambda volume, method: mask)
+    monkeypatch.setattr(preparation, "whole_brain", lambda probability, volume, name: probability > 0.5)
+    ran = run_here(capsys, "prepare", folder, "-o", out, "--bundle", any_bundle)
+    assert ran.code == 0, ran.err
+    record = json.loads((out / "provenance.json").read_text())
+    assert any("looked for in t2w, because no T1 image is there" in w and "hd-bet" in w for w in record["warnings"])
+    assert list(record["preparation"]["matrices_ras_mm"]) == ["t2f_to_t2w", "t2w_to_SRI24"]
+
+
+@pytest.mark.parametrize("command", ["segment", "prepare"])
+def test_a_bundle_that_needs_all_four_says_which_one_is_missing(command, raw, tiny_bundle, tmp_path, capsys):
+    folder = without(raw, tmp_path / "case", "t1c")
+    ran = run_here(capsys, command, folder, "-o", tmp_path / "out", "--bundle", tiny_bundle)
+    assert ran.code == 2 and "no file for T1 post-contrast (t1c)" in ran.error and "--t1c FILE" in ran.error
+    assert not (tmp_path / "out").exists()

