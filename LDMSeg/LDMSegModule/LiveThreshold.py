@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import slicer
 
-from LDMSegLib.results.labels import bounding_box, label_map, region_masks
+from LDMSegLib.results.labels import bounding_box, label_map
 from LDMSegModule.EditCount import EditCount
 from LDMSegModule.Result import THRESHOLD_ATTRIBUTE, Result
 from LDMSegModule.SegmentLabels import CLOSED_SURFACE, SegmentLabels
@@ -51,6 +51,7 @@ class LiveThreshold:
         self._edits = EditCount(result)
         self._arrays = [slicer.util.arrayFromVolume(result.probabilities[region.name]) for region in result.regions]
         self._box = bounding_box(np.maximum.reduce(self._arrays) >= LOWEST) or tuple(slice(0, 1) for _ in range(3))
+        self._filled: tuple[tuple[slice, ...], int] | None = None
         self._inside = np.stack([array[self._box] for array in self._arrays])
         self._voxel_mm3 = float(abs(np.linalg.det(VolumeGeometry.of(result.original).local[:3, :3])))
 
@@ -78,14 +79,15 @@ class LiveThreshold:
         labels = label_map(inside, result.labels, result.regions, value, smallest_mm3=result.smallest_mm3, voxel_mm3=self._voxel_mm3)
         self._segments.write(labels, box)
         original = slicer.util.arrayFromVolume(result.original)
-        original[...] = 0
+        image = result.original.GetImageData()
+        if self._filled != (box, image.GetMTime()):  # outside the box that we filled last there is nothing to wipe away
+            original[...] = 0
         original[box] = labels
         slicer.util.arrayFromVolumeModified(result.original)
+        self._filled = box, image.GetMTime()
         result.segmentation.SetAttribute(THRESHOLD_ATTRIBUTE, repr(value))
-        masks = region_masks(labels, result.labels, result.regions)
-        volumes = {
-            region.name: int(np.count_nonzero(mask)) * self._voxel_mm3 / 1000.0 for region, mask in zip(result.regions, masks, strict=True)
-        }
+        of_label = {label.name: int(np.count_nonzero(labels == label.value)) for label in result.labels}
+        volumes = {region.name: sum(of_label[name] for name in region.labels) * self._voxel_mm3 / 1000.0 for region in result.regions}
         VolumesTable(result.table).update(volumes, value)
         return ThresholdUpdate(True, value, volumes)
 

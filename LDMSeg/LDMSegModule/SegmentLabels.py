@@ -32,6 +32,7 @@ class SegmentLabels:
         self._labels = tuple(labels)
         self._image: Any = None
         self._written = 0
+        self._filled: tuple[slice, ...] | None = ()
 
     def create(self, array: np.ndarray, terminology: Terminology) -> None:
         """Make one segment for each label, empty ones too, from (Z, Y, X) uint8; the segment's ID is the label's name."""
@@ -86,7 +87,9 @@ class SegmentLabels:
             array = np.where(np.isin(array, gone), 0, array)
         # one change for the viewers, not one for each segment
         was = self._node.StartModify()
-        voxels[...] = 0
+        if image is not self._image or box != self._filled:  # outside a box that was filled before there is nothing to wipe away
+            voxels[...] = 0
+            self._filled = box
         voxels[box or ...] = array
         for label in present:
             segment = segmentation.GetSegment(label.name)

@@ -124,15 +124,18 @@ def labels_of_masks(
     pattern = np.zeros(masks.shape[1:], np.uint8 if len(regions) <= 8 else np.uint64)
     for r, mask in enumerate(masks):
         pattern |= mask.astype(pattern.dtype) << pattern.dtype.type(r)
-    out = np.zeros(pattern.shape, np.uint8)
-    places = np.flatnonzero(pattern)
-    found, which = np.unique(pattern.ravel()[places], return_inverse=True)
-    for k, code in enumerate(int(code) for code in found):
-        here = places[which == k]
-        if code in codes:
-            out.ravel()[here] = values[codes.index(code)]
-        else:
-            out.ravel()[here] = _closest(code, codes, values, here, probabilities)
+    if len(regions) > 8:
+        found, pattern = np.unique(pattern, return_inverse=True)
+        pattern = pattern.reshape(masks.shape[1:])
+    else:
+        found = np.arange(1 << len(regions))
+    exact = np.array([values[codes.index(code)] if code and code in codes else 0 for code in found.tolist()], np.uint8)
+    out = exact[pattern]
+    for k, code in enumerate(found.tolist()):
+        if code and code not in codes:
+            here = np.flatnonzero(pattern == k)
+            if here.size:
+                out.ravel()[here] = _closest(code, codes, values, here, probabilities)
     return out
 
 

@@ -202,12 +202,13 @@ def test_the_synthetic_patient_is_offered_in_sample_data(host, module, monkeypat
 
 @pytest.mark.parametrize("agrees", [True, False])
 def test_a_package_for_the_sample_is_installed_after_asking_only(host, module, monkeypatch, agrees):
+    from LDMSegModule.Dialogs import Dialogs
     from LDMSegModule.Requirement import SAMPLE
 
     asked, installed = [], []
     monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", lambda text, **_: asked.append(text) or agrees)
     logic = module.LDMSegLogic()
     monkeypatch.setattr(logic.installation, "install_alone", installed.append)
-    assert logic._obtain(SAMPLE) is agrees
+    assert logic.installation.obtain(SAMPLE, Dialogs().ask) is agrees
     assert "nilearn" in asked[0] and "MB" in asked[0]
     assert installed == ([SAMPLE] if agrees else [])

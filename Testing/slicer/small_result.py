@@ -31,6 +31,13 @@ def oblique(spacing: tuple[float, float, float], degrees: tuple[float, float, fl
 AFFINE = oblique((-2.0, -2.2, 2.5), (6, -4, 9), (40.0, 38.0, -36.0))
 
 
+MATRICES = {
+    "t1n_to_t1c": oblique((1, 1, 1), (4, -7, 11), (12.0, -5.5, 8.25)),
+    "t1c_to_SRI24": oblique((1, 1, 1), (-15, 3, 2), (-3.0, 22.0, 40.5)),
+}
+"""Between worlds, RAS in mm: as raw scans are moved."""
+
+
 def distances() -> np.ndarray:
     """mm of each voxel from the tumour's middle."""
     index = np.stack(np.meshgrid(*[np.arange(n) for n in SHAPE], indexing="ij"), axis=-1)
@@ -89,4 +96,13 @@ def write_small_result(folder: Path, specification: Specification, affine: np.nd
         provenance=record,
     )
     write_segmentation(folder, segmentation)
+    return folder
+
+
+def write_prepared_result(folder: Path, specification: Specification) -> Path:
+    """The same as if it had been made of raw scans, with the picture of their preparation (here: any picture)."""
+    steps = ["Brain, by deepbet: 1.42 litres", "t1n onto t1c: moved by 15.6 mm, turned by 13.5°, agreement 0.61"]
+    record = {"steps": steps, "matrices_ras_mm": {name: matrix.tolist() for name, matrix in MATRICES.items()}}
+    write_small_result(folder, specification, preparation=record)
+    (folder / "preparation.png").write_bytes((Path(__file__).parents[2] / "LDMSeg.png").read_bytes())
     return folder

@@ -9,23 +9,12 @@ import pytest
 import slicer
 import vtk
 from LDMSegModule.ResultImport import ResultImport
-from small_result import AFFINE, image, oblique, write_small_result
+from small_result import AFFINE, MATRICES, image, write_prepared_result, write_small_result
 
 from LDMSegLib.errors import InputError
 from LDMSegLib.results.transforms import itk_text
 
-MATRICES = {
-    "t1n_to_t1c": oblique((1, 1, 1), (4, -7, 11), (12.0, -5.5, 8.25)),
-    "t1c_to_SRI24": oblique((1, 1, 1), (-15, 3, 2), (-3.0, 22.0, 40.5)),
-}
 POINTS = np.random.default_rng(5).uniform(-110, 110, (200, 3))
-
-
-def write_prepared_result(folder, specification, matrices=MATRICES):
-    """A small result as of raw scans."""
-    steps = ["Brain, by deepbet: 1.42 litres", "t1n onto t1c: moved by 15.6 mm, turned by 13.5°, agreement 0.61"]
-    record = {"steps": steps, "matrices_ras_mm": {name: np.asarray(matrix).tolist() for name, matrix in matrices.items()}}
-    return write_small_result(folder, specification, preparation=record)
 
 
 @pytest.fixture
