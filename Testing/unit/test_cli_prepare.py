@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 import sys
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import nibabel as nib
 import numpy as np
@@ -19,6 +21,17 @@ from LDMSegLib.cases import preparation
 from LDMSegLib.cases.registration import Registration
 
 SHIFT = np.array([8.0, -6.0, 4.0])
+
+
+@pytest.fixture(autouse=True, scope="module")
+def network_cable_out():
+    """Whoever tries to reach another computer fails."""
+
+    def refused(*_):
+        raise AssertionError("a connection was tried")
+
+    with mock.patch.object(socket.socket, "connect", refused), mock.patch.object(socket, "getaddrinfo", refused):
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +133,19 @@ def test_the_settings_of_preparing_are_recorded(result):
     asked = json.loads((result / "provenance.json").read_text())["preparing"]
     assert (asked["preparation"], asked["brain_extraction"], asked["result_grid"]) == ("automatic", "deepbet", "t2f")
     assert len(asked["brain_mask_sha256"]) == 64
+
+
+def test_a_field_of_view_that_cuts_the_brain_is_told_with_the_area_of_the_cut(raw, tiny_bundle, tmp_path, capsys):
+    folder = shutil.copytree(raw, tmp_path / "case")
+    for name in ("t1n", "t1c", "t2w", "t2f"):
+        nifti = nib.load(image(folder, name))
+        cut = nib.Nifti1Image(np.asarray(nifti.dataobj)[:, :, :20], nifti.affine)
+        nib.save(cut, folder / f"cut_{name}.nii.gz")
+        next(file for file in folder.glob(f"*_{name}.nii.gz") if not file.name.startswith("cut")).unlink()
+    ran = run_here(capsys, "prepare", folder, "-o", tmp_path / "out", "--bundle", tiny_bundle, "--brain-mask", raw / "brain_mask.nii.gz")
+    assert ran.code == 0, ran.err
+    said = json.loads((tmp_path / "out" / "provenance.json").read_text())["warnings"]
+    assert any("the field of view of t1c cuts through the brain (" in w and "use whole-brain images" in w for w in said), said
 
 
 @pytest.fixture
