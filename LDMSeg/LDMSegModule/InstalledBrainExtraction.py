@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import slicer
 
 from LDMSegLib.errors import InputError
+from LDMSegLib.specification import Label
 from LDMSegModule.NiftiFile import NiftiFile
+from LDMSegModule.SegmentLabels import SegmentLabels
 from LDMSegModule.VolumeGeometry import VolumeGeometry
 
 MODULE = "HDBrainExtractionTool"
@@ -94,9 +95,8 @@ class InstalledBrainExtraction:
             )
         segmentation = self._scene.AddNewNodeByClass("vtkMRMLSegmentationNode", f"{name} brain")
         try:
-            # The module reads and writes files in the volume's own space: it knows of no parent transform.
+            # The module reads and writes files in the volume's own space: neither it nor the segments know of a parent transform.
             self._extract(volume, segmentation)
-            segmentation.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
             mask = _mask(segmentation, volume)
         finally:
             self._scene.RemoveNode(segmentation)
@@ -120,7 +120,5 @@ class InstalledBrainExtraction:
 def _mask(segmentation: Any, volume: Any) -> np.ndarray:
     """(Z, Y, X) uint8 on the volume's grid: the first segment; empty where there is none."""
     segments = segmentation.GetSegmentation()
-    if segments.GetNumberOfSegments() == 0:
-        return np.zeros(VolumeGeometry.of(volume).shape[::-1], np.uint8)
-    array = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, segments.GetNthSegmentID(0), volume)
-    return (np.asarray(array) > 0).astype(np.uint8)
+    labels = [Label(segments.GetNthSegmentID(0), 1, "Brain", (255, 255, 255))] if segments.GetNumberOfSegments() else []
+    return SegmentLabels(segmentation, volume, labels).read()
