@@ -1,37 +1,51 @@
 """Whether the faster ways to sample still give the ensemble that the reference gives: its spread and its accuracy.
 
-    python -m Testing.benchmarks.fast_mode [--bundle B] [--reference paper] [--modes fast solver ...] [--members N] [--cases ID ...]
+    python -m Testing.benchmarks.fast_mode [--bundle B] [--reference paper] [--modes fast solver ...] [--members N]
+        [--cases ID ...] [--keep FOLDER]
 
 All modes of one bundle, with the same seed and as many members each, looking at the MRI in one view, which is all that the
 reference has: member i starts from the same noise in all of them and only the sampling differs. A
 fast mode passes with a variance ratio of at least 0.9 and an ensemble Dice within 0.005 of the reference's. The reference
-takes its time: 1000 steps for each member.
+takes its time, 1000 steps for each member, so `--keep` saves what it answers and finds it again as long as the networks it
+uses, the seed and the members are the same. Probabilities are compared without the bundle's calibration, which is the same
+for all modes.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import time
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from LDMSegLib.cases.case import load_case
 from LDMSegLib.cases.naming import find_case
 from LDMSegLib.metrics.lesionwise import dice
-from LDMSegLib.models.bundle import find_bundle
+from LDMSegLib.models.bundle import Bundle, find_bundle, load_networks
 from LDMSegLib.models.device import choose_device
 from LDMSegLib.models.model import Model, sampling_mode
 from LDMSegLib.results.labels import region_masks
 from LDMSegLib.results.measurements import to_csv
-from LDMSegLib.results.segmentation import Segmentation
 from LDMSegLib.segment import Settings, segment
-from LDMSegLib.specification import Specification
+from LDMSegLib.specification import Calibration, Mode, Specification
 from Testing.benchmarks.process import machine, table
 from Testing.benchmarks.real_data import truth, validation_folders
+from Training.trajectories import fingerprint
 
 LEAST_RATIO, LARGEST_LOSS = 0.9, 0.005
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is compared: masks (R, X, Y, Z) bool, the summed variance of each region (R,), and how long it took."""
+
+    masks: np.ndarray
+    variance: np.ndarray
+    seconds: float
 
 
 def main() -> None:
@@ -42,22 +56,22 @@ def main() -> None:
     parser.add_argument("--members", type=int, default=30)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cases", nargs="*", default=(), help="default: the validation cases of Training/configs/small.json")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="save the reference's answers here, or find them")
     parser.add_argument("--csv", type=Path, help="write every case's row here")
     arguments = parser.parse_args()
-    bundle, device = find_bundle(arguments.bundle), choose_device()
-    spec = bundle.specification
+    bundle = find_bundle(arguments.bundle)
+    spec = replace(bundle.specification, calibration=Calibration())
+    bundle = replace(bundle, specification=spec)
     others = arguments.modes or [name for name, mode in spec.modes.items() if mode.controlnet and name != arguments.reference]
     rows = []
     for folder in validation_folders(tuple(arguments.cases)):
-        case = load_case(find_case(folder, spec.sequences), spec, folder.name)
         target = region_masks(truth(folder)[0], spec.labels, spec.regions)
         reference = None
         for name in (arguments.reference, *others):
-            mode = replace(sampling_mode(spec, name, None, None), members=arguments.members, views=1)
-            model, begun = Model(bundle, mode, device), time.monotonic()
-            result = segment(case, model, Settings(arguments.seed, mode_name=name))
+            keep = arguments.keep if reference is None else None
+            result = answer(folder, bundle, name, arguments.members, arguments.seed, keep)
             reference = reference or result
-            rows += compared(folder.name, name, result, reference, target, spec, time.monotonic() - begun)
+            rows += compared(folder.name, name, result, reference, target, spec)
             print(f"{folder.name}: {name}", flush=True)
     print(f"Machine: {machine()}. Bundle {bundle.name}, {arguments.members} members, seed {arguments.seed}.")
     print(summary(rows, spec.region_names, arguments.reference))
@@ -65,15 +79,43 @@ def main() -> None:
         arguments.csv.write_text(to_csv(rows), encoding="utf-8")
 
 
-def compared(
-    case: str, mode: str, result: Segmentation, reference: Segmentation, target: np.ndarray, spec: Specification, seconds: float
-) -> list[dict]:
+def answer(folder: Path, bundle: Bundle, name: str, members: int, seed: int, keep: Path | None) -> Answer:
+    """One mode's answer for the case in `folder`, computed or found in `keep`."""
+    spec = bundle.specification
+    mode = replace(sampling_mode(spec, name, None, None), members=members, views=1)
+    kept = keep and keep / f"{folder.name}_{name}_{_key(bundle, mode, seed)}.npz"
+    if kept and kept.exists():
+        with np.load(kept) as found:
+            return Answer(found["masks"], found["variance"], float(found["seconds"]))
+    case, begun = load_case(find_case(folder, spec.sequences), spec, folder.name), time.monotonic()
+    result = segment(case, Model(bundle, mode, choose_device()), Settings(seed, mode_name=name))
+    found = Answer(result.masks(), result.variance.sum(axis=(1, 2, 3), dtype=np.float64), time.monotonic() - begun)
+    if kept:
+        keep.mkdir(parents=True, exist_ok=True)
+        partial = kept.with_suffix(".part.npz")
+        np.savez_compressed(partial, **asdict(found))
+        partial.replace(kept)
+    return found
+
+
+def _key(bundle: Bundle, mode: Mode, seed: int) -> str:
+    """Changes with everything that an answer depends on, but not with networks that the mode does not use."""
+    names = ["autoencoder", "conditioning", mode.unet, mode.controlnet]
+    weights = fingerprint(*(network.state_dict() for network in load_networks(bundle, "cpu", torch.float32, names).values()))
+    settings = json.dumps([asdict(mode), asdict(bundle.specification.schedule), seed], sort_keys=True)
+    return fingerprint({"weights": _bytes(weights), "settings": _bytes(settings)})
+
+
+def _bytes(text: str) -> torch.Tensor:
+    return torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8)
+
+
+def compared(case: str, mode: str, result: Answer, reference: Answer, target: np.ndarray, spec: Specification) -> list[dict]:
     """One row a region: Dice with the truth, its change, Dice with the reference's map, and the ratio of summed variances."""
     rows = []
     for r, name in enumerate(spec.region_names):
-        theirs = float(reference.variance[r].sum(dtype=np.float64))
-        ours = float(result.variance[r].sum(dtype=np.float64))
-        own, other = dice(target[r], result.masks()[r]), dice(target[r], reference.masks()[r])
+        theirs, ours = float(reference.variance[r]), float(result.variance[r])
+        own, other = dice(target[r], result.masks[r]), dice(target[r], reference.masks[r])
         rows.append(
             {
                 "case": case,
@@ -81,9 +123,9 @@ def compared(
                 "region": name,
                 "dice": own,
                 "dice_change": own - other,
-                "dice_with_reference": dice(reference.masks()[r], result.masks()[r]),
+                "dice_with_reference": dice(reference.masks[r], result.masks[r]),
                 "variance_ratio": ours / theirs if theirs else float("nan"),
-                "seconds": seconds,
+                "seconds": result.seconds,
             }
         )
     return rows
