@@ -100,11 +100,10 @@ class InputsPanel:
         if replace:
             self._refused = {}
         taken = [] if replace else [node.GetID() for node in self.nodes.values()]
-        for name, node in self._guesser.guess(self._volumes()).items():
+        offered = [node for node in self._volumes() if not any(node is refused for refused in self._refused.values())]
+        for name, node in self._guesser.guess(offered).items():
             row = self._rows.get(name)
-            if row is None or self._refused.get(name) is node:
-                continue
-            if node.GetID() in taken or not (replace or row.selector.currentNode() is None):
+            if row is None or node.GetID() in taken or not (replace or row.selector.currentNode() is None):
                 continue
             row.selector.setCurrentNode(node)
         self.refresh()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import slicer
 
+from LDMSegLib.errors import InputError
 from LDMSegLib.results.labels import bounding_box, label_map
 from LDMSegModule.EditCount import EditCount
 from LDMSegModule.Result import THRESHOLD_ATTRIBUTE, Result
@@ -46,13 +48,18 @@ class LiveThreshold:
     """
 
     def __init__(self, result: Result) -> None:
+        """
+        Raises:
+            InputError: A probability volume no longer lies on the result's grid.
+        """
         self._result = result
         self._segments = SegmentLabels(result.segmentation, result.original, result.labels)
         self._edits = EditCount(result)
-        self._arrays = [slicer.util.arrayFromVolume(result.probabilities[region.name]) for region in result.regions]
+        self._arrays = [_voxels(result.probabilities[region.name], result) for region in result.regions]
         self._box = bounding_box(np.maximum.reduce(self._arrays) >= LOWEST) or tuple(slice(0, 1) for _ in range(3))
         self._filled: tuple[tuple[slice, ...], int] | None = None
         self._inside = np.stack([array[self._box] for array in self._arrays])
+        self._read = self._maps()
         self._voxel_mm3 = float(abs(np.linalg.det(VolumeGeometry.of(result.original).local[:3, :3])))
 
     def set(self, value: float, discard_edits: bool = False) -> ThresholdUpdate:
@@ -91,6 +98,15 @@ class LiveThreshold:
         VolumesTable(result.table).update(volumes, value)
         return ThresholdUpdate(True, value, volumes)
 
+    @property
+    def outdated(self) -> bool:
+        """Whether the probability volumes have been changed since they were read here."""
+        return self._read != self._maps()
+
+    def _maps(self) -> list[tuple[Any, int]]:
+        images = [node.GetImageData() for node in self._result.probabilities.values()]
+        return [(image, image.GetMTime() if image is not None else 0) for image in images]
+
     def settle(self) -> None:
         """Bring surfaces up to date after the slider was let go, if any are shown; too slow to follow every move."""
         display = self._result.segmentation.GetDisplayNode()
@@ -101,3 +117,15 @@ class LiveThreshold:
     @property
     def _surfaces_wanted(self) -> bool:
         return self._result.segmentation.GetAttribute(SURFACES_ATTRIBUTE) == "yes"
+
+
+def _voxels(node: Any, result: Result) -> np.ndarray:
+    """(Z, Y, X) of a map, if it is still as large as the result."""
+    found, expected = VolumeGeometry.of(node).shape, VolumeGeometry.of(result.original).shape
+    if found != expected:
+        size, right = ("×".join(str(n) for n in shape) for shape in (found, expected))
+        raise InputError(
+            f"'{node.GetName()}' has been changed to {size} voxels, expected the result's grid of {right}, so the threshold cannot be "
+            "moved; run the segmentation again"
+        )
+    return slicer.util.arrayFromVolume(node)

@@ -70,19 +70,23 @@ class Overlay:
     @property
     def highest(self) -> float:
         """The upper end of the shown map's window: what a threshold slider should reach to. 1 for "none"."""
-        return 1.0 if self.node is None else float(self.node.GetDisplayNode().GetWindowLevelMax())
+        return 1.0 if self._display is None else float(self._display.GetWindowLevelMax())
 
     @property
     def threshold(self) -> float:
         """Values of the shown map below this are transparent; 0 for "none"."""
-        return 0.0 if self.node is None else float(self.node.GetDisplayNode().GetLowerThreshold())
+        return 0.0 if self._display is None else float(self._display.GetLowerThreshold())
 
     @threshold.setter
     def threshold(self, value: float) -> None:
-        if self.node is not None:
-            display = self.node.GetDisplayNode()
-            display.SetThreshold(float(value), display.GetUpperThreshold())
-            display.SetApplyThreshold(True)
+        if self._display is not None:
+            self._display.SetThreshold(float(value), self._display.GetUpperThreshold())
+            self._display.SetApplyThreshold(True)
+
+    @property
+    def _display(self) -> Any:
+        """Of the volume shown; None for "none", and where the user has removed it."""
+        return self.node.GetScalarVolumeDisplayNode() if self.node is not None else None
 
     def _composites(self) -> list[Any]:
         scene = self._result.segmentation.GetScene()

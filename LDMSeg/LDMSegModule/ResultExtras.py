@@ -34,6 +34,7 @@ class ResultExtras:
             node.CreateClosedSurfaceRepresentation()
         elif node.GetSegmentation().ContainsRepresentation(CLOSED_SURFACE):
             node.RemoveClosedSurfaceRepresentation()
+        node.CreateDefaultDisplayNodes()  # where the user has removed it
         node.GetDisplayNode().SetVisibility3D(shown)
         return shown
 

@@ -68,4 +68,7 @@ class SegmentJob:
         self._memory.learn(result.provenance, self._settings.bundle, seconds)
         self._arrived(result)
         members = result.provenance.get("sampling", {}).get("members_finished", "?")
-        return _("Done in {seconds:.0f} s with {members} members. The result is under Review.").format(seconds=seconds, members=members)
+        said = _("Done in {seconds:.0f} s with {members} members. The result is under Review.").format(seconds=seconds, members=members)
+        if reference is not None and result.reference is None:
+            said += " " + _("The volume has been moved since the run began, or is bent by its transform: the result lies where it was.")
+        return said

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from LDMSegLib.errors import InputError
 from LDMSegModule.LiveThreshold import LiveThreshold, ThresholdUpdate
 from LDMSegModule.Result import Result
 
@@ -60,7 +61,7 @@ class ThresholdPanel:
     def _ready(self) -> bool:
         if self._result is None or not self._result.exists:
             return False
-        if self._live is None:
+        if self._live is None or self._live.outdated:
             self._live = LiveThreshold(self._result)
         return True
 
@@ -69,8 +70,12 @@ class ThresholdPanel:
             self._follow.start()
 
     def _apply(self) -> None:
-        if not self._ready:
-            return
+        try:
+            if not self._ready:
+                return
+        except InputError:
+            self._slide_to(self._result.threshold)
+            raise
         update = self._live.set(self._slider.value)
         if not update.applied:
             self._slide_to(update.threshold)
