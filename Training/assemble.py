@@ -51,7 +51,8 @@ def assemble(configuration: Configuration, run: Path, output: Path, overwrite: b
         "conditioning": _part(steering, "conditioning"),
         "controlnet": _part(steering, "controlnet"),
     }
-    student, modes = _distilled(run, fingerprint(unet, steering))
+    modes = {name: from_dict(Mode, mode, f"modes.{name}") for name, mode in configuration.modes.items()}
+    student, fast = _distilled(run, fingerprint(unet, steering), max(mode.views for mode in modes.values()))
     states |= student
     configurations = {name: configuration.networks[name.removesuffix(f"_{FAST}")] for name in states}
     networks = {}
@@ -75,7 +76,7 @@ def assemble(configuration: Configuration, run: Path, output: Path, overwrite: b
         intensity=configuration.intensity,
         latent=Latent(**extras["latent"]),
         schedule=configuration.schedule,
-        modes={name: from_dict(Mode, mode, f"modes.{name}") for name, mode in configuration.modes.items()} | modes,
+        modes=modes | fast,
         default_mode=default_mode or configuration.default_mode,
         weights=Weights("models/model.safetensors", ""),
         training_data=configuration.training_data,
@@ -83,8 +84,8 @@ def assemble(configuration: Configuration, run: Path, output: Path, overwrite: b
     return save_bundle(output, specification, configurations, networks, overwrite=overwrite)
 
 
-def _distilled(run: Path, teacher: str) -> tuple[dict[str, dict[str, torch.Tensor]], dict[str, Mode]]:
-    """The student's networks and the mode that uses them; nothing where none was distilled in this run folder."""
+def _distilled(run: Path, teacher: str, views: int) -> tuple[dict[str, dict[str, torch.Tensor]], dict[str, Mode]]:
+    """The student's networks and the mode that uses them, in so many views; nothing where none was distilled in this run folder."""
     if not trained_steps(run, PHASE)[0]:
         return {}, {}
     student, extras = _trained(run, PHASE)
@@ -103,6 +104,7 @@ def _distilled(run: Path, teacher: str) -> tuple[dict[str, dict[str, torch.Tenso
         unet=f"unet_{FAST}" if extras["student_unet"] else "unet",
         controlnet=f"controlnet_{FAST}",
         timesteps=times,
+        views=views,
     )
     return {f"{name}_{FAST}": _part(student, name) for name in parts}, {FAST: mode}
 
