@@ -287,9 +287,8 @@ class LDMSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.review.follow(self.parameters.result)
             self.review.overlay.apply()
 
-    def _settingsChanged(self, bundleChanged):
-        if bundleChanged:
-            self._useBundle()
+    def _settingsChanged(self):
+        self._useBundle()
         self._ready()
 
     def modelsChanged(self):
@@ -300,7 +299,7 @@ class LDMSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _useBundle(self):
         spec = self.settings.specification
-        self.inputs.use(spec, SequenceGuess(spec.sequences) if spec else None, Preflight(spec) if spec else None)
+        self.inputs.use(spec, SequenceGuess(spec.sequences) if spec else None, Preflight(spec, self.settings.prepare) if spec else None)
 
     def _ready(self):
         if self.readiness is not None:

@@ -66,8 +66,9 @@ class InputsPanel:
         sequences = {s.name: s for s in specification.sequences} if specification else {}
         for name, row in self._rows.items():
             shown = specification is None or name in sequences
-            for widget in (row.label, row.selector, row.facts):
+            for widget in (row.label, row.selector):
                 widget.visible = shown
+            row.facts.visible = shown and bool(row.facts.text)
             if name in sequences:
                 optional = "" if sequences[name].required else _(" (may be missing)")
                 row.label.toolTip = sequences[name].title + optional

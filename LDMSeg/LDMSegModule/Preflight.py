@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, Protocol
 
@@ -13,6 +14,7 @@ from LDMSegLib.cases import checks
 from LDMSegLib.specification import Sequence
 from LDMSegModule.Finding import PROBLEM, WARNING, Finding
 from LDMSegModule.InputImage import InputImage
+from LDMSegModule.SegmentParameters import ALWAYS, NEVER
 
 FEWEST_VOXELS = 8
 SMALLEST_MM = 40.0
@@ -30,15 +32,20 @@ class Sequences(Protocol):
     def reference(self) -> str: ...
 
 
+@dataclass(frozen=True)
 class Preflight:
     """Checks the chosen volumes against a bundle's specification, in half a second at most.
 
     The sentences about single images are those of the command line (LDMSegLib.cases.checks), measured on every n-th voxel.
+    `prepare` is what `ldmseg segment --prepare` will be told: what it puts right is announced, not complained of.
     """
 
-    def __init__(self, specification: Sequences) -> None:
-        self._sequences = specification.sequences
-        self._reference = specification.reference
+    specification: Sequences
+    prepare: str = NEVER
+
+    @property
+    def _sequences(self) -> tuple[Sequence, ...]:
+        return self.specification.sequences
 
     def check(self, nodes: Mapping[str, Any]) -> list[Finding]:
         """What there is to say about sequence name → volume node (or None where nothing is chosen); problems first."""
@@ -74,11 +81,15 @@ class Preflight:
         return findings
 
     def _of_images(self, images: dict[str, InputImage]) -> list[Finding]:
-        reference = self._reference if self._reference in images else next(iter(images))
+        wanted = self.specification.reference
+        reference = wanted if wanted in images else next(iter(images))
         measured = {name: checks.inspect(image) for name, image in images.items()}
-        findings = [_warning(text, images) for text in checks.image_warnings(measured, reference)]
+        skull = [name for name, found in measured.items() if found.skull]
+        others = [name for name in images if name != reference]
+        said = {name: found for name, found in measured.items() if self.prepare == NEVER or not found.skull}
+        findings = [_warning(text, images) for text in checks.image_warnings(said, reference)]
         target = images[reference]
-        overlaps = {}
+        overlaps, apart = {}, []
         for name, image in images.items():
             if image.geometry.world is None:
                 text = f"{name} lies under a non-linear transform and will be resampled where it is seen."
@@ -87,17 +98,34 @@ class Preflight:
                 continue
             if not image.same_grid(target, SAME_GRID_MM):
                 grid = _grid(name, image, reference, target)
-                findings.append(grid)
+                apart.append(name)
+                if self.prepare == NEVER or (grid.is_problem and self.prepare != ALWAYS):
+                    findings.append(grid)
                 if grid.is_problem:
                     continue
             if not (measured[name].skull or measured[reference].skull):
                 overlaps[name] = _foreground_dice(image, measured[name], target, measured[reference])
-        apart = [name for name, dice in overlaps.items() if dice < NO_OVERLAP_DICE]
-        for name in apart:
+        if self.prepare != NEVER:
+            apart += [name for name, dice in overlaps.items() if dice < checks.LEAST_FOREGROUND_DICE and name not in apart]
+            # with a skull nothing tells cheaply whether the patient has moved
+            return findings + _preparing(others if skull or self.prepare == ALWAYS else apart, skull, apart, reference)
+        nowhere = [name for name, dice in overlaps.items() if dice < NO_OVERLAP_DICE]
+        for name in nowhere:
             text = f"The brains in {name} and {reference} do not overlap: check that they belong together and register them."
             findings.append(Finding(PROBLEM, text, (name, reference)))
-        rest = {name: dice for name, dice in overlaps.items() if name not in apart}
+        rest = {name: dice for name, dice in overlaps.items() if name not in nowhere}
         return findings + [_warning(text, rest) for text in checks.overlap_warnings(rest, reference)]
+
+
+def _preparing(moved: list[str], skull: list[str], apart: list[str], reference: str) -> list[Finding]:
+    """What will be done to raw scans before they are segmented, and why."""
+    if not (moved or skull):
+        return []
+    steps = [f"{', '.join(moved)} will be registered to {reference}"] * bool(moved) + ["the brain will be extracted"] * bool(skull)
+    reasons = [f"{', '.join(skull)} with skull"] * bool(skull) + [f"{', '.join(apart)} not where {reference} is"] * bool(apart)
+    why = f" ({'; '.join(reasons)})" if reasons else ""
+    text = f"Before the segmentation {' and '.join(steps)}{why}, which takes a while; look at the picture of these steps afterwards."
+    return [Finding(WARNING, text, tuple(moved or skull))]
 
 
 def _keep(finding: Finding | None, findings: list[Finding]) -> bool:

@@ -17,6 +17,7 @@ from LDMSegModule.RegionsView import RegionsView
 from LDMSegModule.Result import Result
 from LDMSegModule.ThresholdPanel import ThresholdPanel
 from LDMSegModule.UncertainRegions import UncertainRow
+from LDMSegModule.VolumesTable import VolumesTable
 from LDMSegModule.VolumesView import VolumesView
 
 
@@ -114,13 +115,15 @@ class ReviewPanel:
         self._threshold.stop()
 
     def returned(self) -> None:
-        """The user is back, perhaps from the Segment Editor: count what was edited."""
+        """The user is back, perhaps from the Segment Editor: count what was edited, and measure the volumes as they are now."""
         if self.result is None:
             return
         if not self.result.exists:
             self.show(None)
             return
         edits = EditCount(self.result).count()
+        VolumesTable(self.result.table).update(edits.volumes_ml, self.result.threshold)
+        self._volumes.show(self.result)
         self._w.discard.visible = bool(edits.changed_voxels)
         self.tell(edits.text if edits.changed_voxels or edits.new_segments else "")
 

@@ -8,8 +8,7 @@ from pathlib import Path
 
 from LDMSegLib.specification import Specification
 
-AUTOMATIC = "automatic"
-PREPARE = (AUTOMATIC, "always", "never")
+PREPARE = AUTOMATIC, ALWAYS, NEVER = "automatic", "always", "never"
 AUTO, CPU = "auto", "cpu"
 
 

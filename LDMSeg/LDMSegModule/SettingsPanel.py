@@ -14,6 +14,7 @@ from LDMSegLib.specification import Specification
 from LDMSegModule.Estimate import Estimate
 from LDMSegModule.ModelManager import Model
 from LDMSegModule.Pace import Pace
+from LDMSegModule.SegmentParameters import AUTOMATIC
 from LDMSegModule.Sentences import sentence
 
 
@@ -28,10 +29,10 @@ class SettingsWidgets:
 class SettingsPanel:
     """Fills the combo boxes whose choices depend on the bundles, and keeps them and the parameters the same.
 
-    `changed` is told when another bundle was chosen (True) or something smaller has changed (False).
+    `changed` is told when a choice has changed.
     """
 
-    def __init__(self, widgets: SettingsWidgets, guard: Callable[..., Any], changed: Callable[[bool], None]) -> None:
+    def __init__(self, widgets: SettingsWidgets, guard: Callable[..., Any], changed: Callable[[], None]) -> None:
         self._w, self._changed = widgets, changed
         self._parameters: Any = None
         self._models: tuple[Model, ...] = ()
@@ -56,11 +57,11 @@ class SettingsPanel:
     def follow(self) -> None:
         """A parameter has changed, perhaps one of these."""
         p = self._parameters
-        seen = (p.bundle, p.mode, p.device, p.members, p.steps, p.batchSize) if p is not None else ()
+        seen = (p.bundle, p.mode, p.device, p.members, p.steps, p.batchSize, p.prepare) if p is not None else ()
         if seen != self._seen:
             self._seen = seen
             self.show()
-            self._changed(False)
+            self._changed()
 
     def use(self, models: Sequence[Model]) -> None:
         """Offer these bundles."""
@@ -99,6 +100,11 @@ class SettingsPanel:
     def folder(self) -> str:
         """Of the bundle chosen; empty without one."""
         return str(self.entry.folder) if self.entry is not None else ""
+
+    @property
+    def prepare(self) -> str:
+        """Whether raw scans are prepared first, in the command line's word."""
+        return self._parameters.prepare.value if self._parameters is not None else AUTOMATIC
 
     @property
     def device(self) -> str:
@@ -160,17 +166,17 @@ class SettingsPanel:
         if entry.bundle is not None:
             self._parameters.threshold = min(max(entry.bundle.specification.threshold, 0.05), 0.95)
         self.show()
-        self._changed(True)
+        self._changed()
 
     def _mode_chosen(self, index: int) -> None:
         if not self._filling and self._parameters is not None and index >= 0:
             self._parameters.mode = self._w.mode.itemData(index)
-            self._changed(False)
+            self._changed()
 
     def _device_chosen(self, index: int) -> None:
         if not self._filling and self._parameters is not None and index >= 0:
             self._parameters.device = self._w.device.itemData(index)
-            self._changed(False)
+            self._changed()
 
 
 def _devices() -> list[tuple[str, str]]:

@@ -70,13 +70,16 @@ def test_a_volume_without_voxels_does_not_hurt(panel, patient):
     assert panel.text("t1nFacts") == "no voxels"
 
 
-def test_grids_that_differ_are_said_to_be_resampled_and_do_not_stop_the_run(panel, patient):
+def test_grids_that_differ_are_said_to_be_registered_or_resampled_and_do_not_stop_the_run(panel, patient):
     moved = AFFINE.copy()
     moved[:3, 3] += 0.6
     other = volume("Müller FLAIR shifted", image() * 1.3, moved)
     panel.choose("t2fSelector", other)
     assert panel.enabled("segmentButton")
-    assert "resampled" in panel.text("findingsLabel")
+    assert "t2f will be registered to t1c" in panel.text("findingsLabel")
+    panel.pick("prepareSelector", "never")
+    assert panel.enabled("segmentButton")
+    assert "resampled" in panel.text("findingsLabel") and "registered to" not in panel.text("findingsLabel")
 
 
 def test_a_volume_under_a_transform_is_called_transformed(panel, patient):
@@ -86,13 +89,15 @@ def test_a_volume_under_a_transform_is_called_transformed(panel, patient):
     assert "transformed" in panel.text("t1cFacts")
 
 
-def test_a_setting_that_is_not_about_the_volumes_does_not_look_at_them_again(panel, patient):
-    looked = []
-    checker = panel.widget.inputs._checker
-    check = checker.check
-    checker.check = lambda nodes: looked.append(1) or check(nodes)
+def test_a_setting_that_is_not_about_the_volumes_does_not_look_at_them_again(panel, patient, monkeypatch):
+    from LDMSegModule.Preflight import Preflight
+
+    looked, check = [], Preflight.check
+    monkeypatch.setattr(Preflight, "check", lambda self, nodes: looked.append(1) or check(self, nodes))
     panel.widget.parameters.mapOpacity = 0.2
     panel.widget.parameters.seed = 5
     assert looked == []
     panel.choose("t2wSelector", patient["t2f"])
     assert looked == [1]
+    panel.pick("prepareSelector", "never")
+    assert looked == [1, 1]

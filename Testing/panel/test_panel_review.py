@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import slicer
 from driver import Panel
 from host import install
 from PySide6 import QtCore, QtTest
+from small_result import AFFINE
 
 
 def composites() -> list:
@@ -111,6 +113,22 @@ def test_edited_voxels_are_counted_when_the_user_comes_back(panel, reviewed):
     erase(reviewed, "NCR")
     panel.widget.enter()
     assert "Edited: " in panel.text("reviewMessage") and "NCR −" in panel.text("reviewMessage")
+
+
+def test_the_volumes_are_those_of_the_edited_segmentation_when_the_user_comes_back(panel, reviewed):
+    before = {panel.cell("volumesTable", row, 0)[-3:-1]: float(panel.cell("volumesTable", row, 1)) for row in range(3)}
+    erase(reviewed, "NCR")
+    panel.widget.enter()
+    after = {panel.cell("volumesTable", row, 0)[-3:-1]: float(panel.cell("volumesTable", row, 1)) for row in range(3)}
+    assert after["ET"] == before["ET"] and after["TC"] == after["ET"] < before["TC"] and after["WT"] < before["WT"]
+    voxel_ml = abs(np.linalg.det(AFFINE[:3, :3])) / 1000
+    whole = sum(
+        np.count_nonzero(slicer.util.arrayFromSegmentInternalBinaryLabelmap(reviewed.segmentation, name) == value)
+        for name, value in (("ED", 2), ("ET", 3))
+    )
+    assert abs(after["WT"] - whole * voxel_ml) < 0.06
+    panel.click("discardButton")
+    assert {panel.cell("volumesTable", row, 0)[-3:-1]: float(panel.cell("volumesTable", row, 1)) for row in range(3)} == before
 
 
 def test_edits_are_never_lost_by_moving_the_threshold(panel, reviewed):

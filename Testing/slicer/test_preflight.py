@@ -120,6 +120,44 @@ def test_a_skull_is_noticed(world, specification, case):
     assert "T1c seem not to be skull-stripped" in text
 
 
+def told(specification, nodes, prepare) -> list[tuple[str, str]]:
+    return [(f.severity, f.text) for f in Preflight(specification, prepare).check(nodes)]
+
+
+def test_what_preparing_will_put_right_is_announced_and_not_complained_of(world, specification, case):
+    head = np.random.default_rng(5).normal(200, 50, SHAPE).astype(np.float32)
+    ((severity, text),) = told(specification, {**case, "t1c": world.volume(head, AFFINE, "t1c")}, "automatic")
+    assert severity == "warning" and "t1n, t2w, t2f will be registered to t1c and the brain will be extracted (t1c with skull)" in text
+    ((severity, text),) = told(specification, {**case, "t2w": world.volume(brain(2, shift=7), AFFINE, "t2w")}, "automatic")
+    assert severity == "warning" and "t2w will be registered to t1c (t2w not where t1c is)" in text and "brain" not in text
+    coarse = AFFINE @ np.diag([1, 1, 2, 1.0])
+    ((_, text),) = told(specification, {**case, "t2f": world.volume(brain(3)[:, :, ::2], coarse, "t2f")}, "automatic")
+    assert "t2f will be registered to t1c" in text
+
+
+def test_brains_that_do_not_overlap_stop_a_run_only_where_nothing_is_prepared(world, specification, case):
+    far = AFFINE.copy()
+    far[0, 3] += 140
+    nodes = {**case, "t2w": world.volume(brain(2), far, "t2w")}
+    severities = {choice: [severity for severity, _ in told(specification, nodes, choice)] for choice in ("never", "automatic", "always")}
+    assert "problem" in severities["never"]
+    assert severities["automatic"] == severities["always"] == ["warning"]
+
+
+def test_images_nowhere_near_each_other_are_prepared_only_when_that_was_asked_for(world, specification, case):
+    far = AFFINE.copy()
+    far[0, 3] += 900
+    nodes = {**case, "t2w": world.volume(brain(2), far, "t2w")}
+    assert [severity for severity, _ in told(specification, nodes, "automatic")][0] == "problem"
+    assert [severity for severity, _ in told(specification, nodes, "always")] == ["warning"]
+
+
+def test_prepared_images_have_nothing_to_say_unless_preparing_is_asked_for(specification, case):
+    assert told(specification, case, "automatic") == []
+    ((_, text),) = told(specification, case, "always")
+    assert "t1n, t2w, t2f will be registered to t1c" in text
+
+
 def test_problems_come_first_and_name_their_sequences(specification, case, world):
     findings = Preflight(specification).check({**case, "t2f": None, "t2w": world.volume(brain(2, shift=7), AFFINE, "t2w")})
     assert [f.severity for f in findings] == ["problem", "warning"]
