@@ -56,9 +56,10 @@ class SliceView:
     def show(self, background: Any, field_of_view: float | None = None) -> None:
         """The volume as background, filling the view, or as many mm of it as `field_of_view` says."""
         self.composite.SetBackgroundVolumeID(background.GetID())
-        self.logic.FitSliceToBackground(*SIZE)
+        width, height = self.window.GetSize()
+        self.logic.FitSliceToBackground(width, height)
         if field_of_view:
-            self.node.SetFieldOfView(field_of_view, field_of_view * SIZE[1] / SIZE[0], 1)
+            self.node.SetFieldOfView(field_of_view, field_of_view * height / width, 1)
         self.node.UpdateMatrices()
 
     def pixels(self) -> np.ndarray:
@@ -130,9 +131,9 @@ def grab(window: Any) -> np.ndarray:
 class FourUp:
     """The conventional four views of one scene: axial and 3D above, coronal and sagittal below."""
 
-    def __init__(self, scene: Any, app_logic: Any) -> None:
-        self.slices = {name: SliceView(scene, name, app_logic) for name in _ORIENTATIONS}
-        self.three_d = ThreeDView(scene, app_logic)
+    def __init__(self, scene: Any, app_logic: Any, size: tuple[int, int] = SIZE) -> None:
+        self.slices = {name: SliceView(scene, name, app_logic, size) for name in _ORIENTATIONS}
+        self.three_d = ThreeDView(scene, app_logic, size)
 
     def show(self, background: Any, field_of_view: float | None = None) -> None:
         for view in self.slices.values():

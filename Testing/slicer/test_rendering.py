@@ -13,7 +13,8 @@ import pytest
 import slicer
 from LDMSegModule.LiveThreshold import LiveThreshold
 from LDMSegModule.Overlay import Overlay
-from offscreen import SliceView, read_png, write_png
+from LDMSegModule.ResultExtras import ResultExtras
+from offscreen import FourUp, SliceView, read_png, write_png
 
 PICTURES = Path(__file__).parent / "pictures"
 
@@ -64,6 +65,22 @@ def test_the_slice_view_looks_as_kept(view, result, kind):
     look_at_tumour(view, result)
     Overlay(result).show(kind, "WT")
     compare(view, f"slice_{kind}")
+
+
+def test_the_four_views_look_as_kept(world, result, t1c):
+    display = t1c.GetDisplayNode()
+    display.SetAutoWindowLevel(False)
+    display.SetWindowLevelMinMax(0, 700)
+    views = FourUp(world.scene, world.application, size=(200, 200))
+    views.show(t1c)
+    result.uncertain_regions.jump(0)
+    ResultExtras(result).toggle_surfaces()
+    overlay = Overlay(result)
+    for kind in ("none", "probability", "variance"):
+        overlay.show(kind, "WT")
+        pixels = compare(views, f"four_up_{kind}")
+    corner = pixels[:200, -200:].astype(int)
+    assert (corner.max(axis=-1) - corner.min(axis=-1) > 40).sum() > 2000  # the coloured surfaces, not the grey ground alone
 
 
 def test_the_comparison_notices_what_it_is_for(view, result):

@@ -1,0 +1,40 @@
+"""Every picture of the documentation, made anew with the default model and the synthetic patient:
+
+    python Testing/screenshots.py [Documentation]
+
+Makes the patient, a result and masks in a temporary folder, then the report, the pictures of the scene and those of the panel.
+Takes a few minutes. Look at all of them before they are kept.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+MASKS, MASKS_SEED = 2, 1
+
+
+def main(documentation: Path = ROOT / "Documentation") -> None:
+    screenshots = documentation / "screenshots"
+    screenshots.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        patient, result, masks = (Path(folder) / name for name in ("synthetic_patient", "result", "masks"))
+        _run("-m", "LDMSegLib", "demo-patient", "-o", patient)
+        _run("-m", "LDMSegLib", "segment", patient, "-o", result, "--synthetic")
+        _run("-m", "LDMSegLib", "synthesize", "-n", MASKS, "--seed", MASKS_SEED, "-o", masks)
+        shutil.copyfile(result / "report.png", documentation / "report.png")
+        _run(ROOT / "Testing" / "slicer" / "screenshots.py", patient, result, masks, screenshots)
+        _run(ROOT / "Testing" / "panel" / "screenshots.py", patient, result, screenshots)
+    print("\n".join(str(file) for file in (documentation / "report.png", *sorted(screenshots.glob("*.png")))))
+
+
+def _run(*arguments: object) -> None:
+    subprocess.run([sys.executable, *(str(argument) for argument in arguments)], cwd=ROOT, check=True)
+
+
+if __name__ == "__main__":
+    main(*(Path(argument) for argument in sys.argv[1:2]))
