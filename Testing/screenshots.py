@@ -22,13 +22,14 @@ def main(documentation: Path = ROOT / "Documentation") -> None:
     screenshots = documentation / "screenshots"
     screenshots.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
-        patient, result, masks = (Path(folder) / name for name in ("synthetic_patient", "result", "masks"))
+        patient, result, prepared, masks = (Path(folder) / name for name in ("synthetic_patient", "result", "prepared", "masks"))
         _run("-m", "LDMSegLib", "demo-patient", "-o", patient)
         _run("-m", "LDMSegLib", "segment", patient, "-o", result, "--synthetic")
+        _run("-m", "LDMSegLib", "segment", patient, "-o", prepared, "--synthetic", "--prepare", "always")
         _run("-m", "LDMSegLib", "synthesize", "-n", MASKS, "--seed", MASKS_SEED, "-o", masks)
         shutil.copyfile(result / "report.png", documentation / "report.png")
         _run(ROOT / "Testing" / "slicer" / "screenshots.py", patient, result, masks, screenshots)
-        _run(ROOT / "Testing" / "panel" / "screenshots.py", patient, result, screenshots)
+        _run(ROOT / "Testing" / "panel" / "screenshots.py", patient, result, prepared, screenshots)
     print("\n".join(str(file) for file in (documentation / "report.png", *sorted(screenshots.glob("*.png")))))
 
 

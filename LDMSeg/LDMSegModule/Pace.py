@@ -29,11 +29,13 @@ class Pace:
         """Of a finished run: what its provenance.json says, and how long it took in all. None where that does not tell."""
         try:
             sampling, sample = provenance["sampling"], float(provenance["timings_s"]["sample"])
+            # raw scans are announced for themselves; the next run may have none
+            seconds -= sum(float(value) for value in (provenance.get("preparation") or {}).get("seconds", {}).values())
             work = units(bundle, sampling["mode"], int(sampling["members_finished"]), int(sampling["steps"]))
             if work is None or not work > 0.0 or not 0.0 < sample <= seconds:
                 return None
             return cls(str(provenance["device"]["kind"]), cores, sample / work, seconds - sample, True)
-        except (KeyError, TypeError, ValueError):
+        except (AttributeError, KeyError, TypeError, ValueError):
             return None
 
     def to_text(self) -> str:

@@ -1,22 +1,22 @@
 """Pictures of the panel for the documentation, of the synthetic patient and a result of it.
 
-    python Testing/panel/screenshots.py PATIENT RESULT Documentation/screenshots
+    python Testing/panel/screenshots.py PATIENT RESULT PREPARED Documentation/screenshots
 
-PATIENT is what `ldmseg demo-patient` wrote, RESULT what `ldmseg segment PATIENT --synthetic` made of it. The panel is the real
-one on the tests' host, so buttons and frames are drawn in another style than Slicer's.
+PATIENT is what `ldmseg demo-patient` wrote, RESULT what `ldmseg segment PATIENT --synthetic` made of it, PREPARED the same with
+`--prepare always`. `python Testing/screenshots.py` makes all of that. The panel is the real one on the tests' host, so buttons and
+frames are drawn in another style than Slicer's.
 """
 
 from __future__ import annotations
 
 import sys
-import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parents[1])]
 
 
-def main(patient: Path, result: Path, target: Path) -> None:
+def main(patient: Path, result: Path, prepared: Path, target: Path) -> None:
     from host import install
 
     host = install.install()
@@ -58,6 +58,13 @@ def main(patient: Path, result: Path, target: Path) -> None:
     panel.click("nextButton")
     panel.click_cell("regionsTable", 0, 0)
     picture("review", "reviewGroup")
+    panel.run("good", prepared)
+    panel.ui.segmentGroup.collapsed = False
+    panel.click("segmentButton")
+    panel.finished()
+    panel.ui.reviewGroup.collapsed = False
+    panel.open("preparationBox")
+    picture("preparation", "reviewGroup")
     picture("synthetic", "syntheticGroup")
     picture("models", "modelsGroup")
     panel.close()
@@ -65,5 +72,4 @@ def main(patient: Path, result: Path, target: Path) -> None:
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory():
-        main(*(Path(argument) for argument in sys.argv[1:4]))
+    main(*(Path(argument) for argument in sys.argv[1:5]))

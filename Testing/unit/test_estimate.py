@@ -52,6 +52,16 @@ def test_a_run_on_this_computer_sets_the_pace_for_the_next():
     assert not other.measured_here, "a GPU's pace says nothing of the CPU"
 
 
+def test_preparing_raw_scans_does_not_count_as_pace():
+    provenance = {
+        "sampling": {"mode": "solver", "members_finished": 10, "steps": 8},
+        "timings_s": {"sample": 0.5},
+        "device": {"kind": "cpu"},
+        "preparation": {"seconds": {"brain": 20.0, "register_t1n": 10.0}},
+    }
+    assert Pace.measured(provenance, BUNDLE, seconds=34.5, cores=16).seconds_around == pytest.approx(4.0)
+
+
 @pytest.mark.parametrize("provenance", [{}, {"sampling": None}, {"sampling": {"mode": "x", "members_finished": 1, "steps": 1}}])
 def test_a_provenance_that_does_not_tell_sets_no_pace(provenance):
     assert Pace.measured(provenance, BUNDLE, 1.0, 2) is None
