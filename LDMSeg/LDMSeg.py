@@ -161,7 +161,7 @@ class LDMSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.readiness = Readiness(self.setupPanel, self.settings, self.inputs, self.segmentPanel, self.syntheticPanel, self.memory)
         self.link = ParameterLink(
             super(LDMSegLogic, self.logic).getParameterNode, Parameters, self.ui, self.addObserver, self.removeObserver, self._bind,
-            self.guard(self._parametersChanged),
+            self.guard(self._parametersChanged), notice.problem,
         )  # fmt: skip
         self.watch = SceneWatch(slicer.mrmlScene, self.addObserver, self._timer(), self, self.guard)
 

@@ -60,22 +60,19 @@ class EditCount:
         """Count, and note the number as an attribute of the segmentation node, for its record."""
         result = self._result
         now, before = self._segments.read(), slicer.util.arrayFromVolume(result.original)
-        voxels_of = np.bincount(now.ravel(), minlength=256)
+        voxels_of = {label.name: int(np.count_nonzero(now == label.value)) for label in result.labels}
         where = np.flatnonzero(now != before)
         now, before = now.ravel()[where], before.ravel()[where]
         segmentation = result.segmentation.GetSegmentation()
         ids = [segmentation.GetNthSegmentID(k) for k in range(segmentation.GetNumberOfSegments())]
-        value = {label.name: label.value for label in result.labels}
-        known = set(value)
+        known = {label.name for label in result.labels}
         voxel_ml = abs(np.linalg.det(VolumeGeometry.of(result.original).local[:3, :3])) / 1000.0
         edits = Edits(
             added={label.name: int(np.count_nonzero(now == label.value)) for label in result.labels},
             removed={label.name: int(np.count_nonzero(before == label.value)) for label in result.labels},
             changed_voxels=len(where),
             changed_ml=float(len(where) * voxel_ml),
-            volumes_ml={
-                region.name: float(sum(int(voxels_of[value[name]]) for name in region.labels) * voxel_ml) for region in result.regions
-            },
+            volumes_ml={region.name: float(sum(voxels_of[name] for name in region.labels) * voxel_ml) for region in result.regions},
             new_segments=tuple(segmentation.GetSegment(i).GetName() for i in ids if i not in known),
             missing_segments=tuple(sorted(known - set(ids))),
         )

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import vtk
+from slicer.i18n import tr as _
 
 
 class ParameterLink:
@@ -16,6 +17,7 @@ class ParameterLink:
     observe, forget: `addObserver` and `removeObserver` of VTKObservationMixin.
     bind: told the parameters, None while there are none.
     changed: told that a parameter has changed.
+    tell: says a sentence to the user.
     """
 
     def __init__(
@@ -27,9 +29,10 @@ class ParameterLink:
         forget: Callable[..., Any],
         bind: Callable[[Any], None],
         changed: Callable[..., Any],
+        tell: Callable[[str], None],
     ) -> None:
         self._node, self._wrap, self._ui = node, wrap, ui
-        self._observe, self._forget, self._bind, self._changed = observe, forget, bind, changed
+        self._observe, self._forget, self._bind, self._changed, self._tell = observe, forget, bind, changed, tell
         self.parameters: Any = None
         self._connection: Any = None
         self._held: tuple[Any, int] | None = None
@@ -40,10 +43,29 @@ class ParameterLink:
         if self.parameters is not None and node is self.parameters.parameterNode:
             return
         self.drop()
-        self.parameters = self._wrap(node)
+        self.parameters = self._wrapped(node)
         self._connection = self.parameters.connectGui(self._ui)
         self._observe(self.parameters.parameterNode, vtk.vtkCommand.ModifiedEvent, self._changed)
         self._bind(self.parameters)
+
+    def _wrapped(self, node: Any) -> Any:
+        """The node's wrapper, with the defaults where what a scene has saved means nothing to this version of the module."""
+        wrapper = self._readable(node)
+        if wrapper is None:
+            for name in node.GetParameterNames():
+                node.UnsetParameter(name)
+            wrapper = self._wrap(node)
+            self._tell(_("The settings saved in this scene cannot be read by this version of LDMSeg and were put back to their defaults."))
+        return wrapper
+
+    def _readable(self, node: Any) -> Any:
+        try:
+            wrapper = self._wrap(node)
+            for name in wrapper.allParameters:
+                getattr(wrapper, name)
+        except (KeyError, TypeError, ValueError):
+            return None
+        return wrapper
 
     def drop(self) -> None:
         """Follow none."""

@@ -13,7 +13,7 @@ from slicer.i18n import tr as _
 from LDMSegModule.Dialogs import Dialogs
 from LDMSegModule.Result import Result
 
-WIDTH = 440
+WIDTH = 400
 """Of the picture in the panel, in pixels; a click on the button opens it in full."""
 
 

@@ -48,6 +48,7 @@ class RegionsView:
         self._filling = True
         try:
             self._w.table.setRowCount(len(rows))
+            self._w.table.clearSelection()
             for index, row in enumerate(rows):
                 self._fill(index, row, regions.is_reviewed(index))
         finally:

@@ -233,7 +233,30 @@ def test_a_result_moved_to_another_folder_stays_one(panel, reviewed):
     assert panel.widget.review.result is not None
 
 
-# Inputs
+# Inputs and settings
+
+
+@pytest.mark.parametrize(("name", "value"), [("members", "many"), ("prepare", "SOMETIMES"), ("mapOpacity", "")])
+def test_settings_of_another_version_fall_back_to_the_defaults_and_the_volumes_stay(panel, host, module, name, value):
+    from driver import Panel
+    from host import install
+
+    host.app.moduleManager().unload("LDMSeg")
+    install.new_scene(host.app.temporaryPath)
+    chosen = {
+        sequence: volume(f"patient {sequence}", image() * (1 + 0.1 * k), AFFINE) for k, sequence in enumerate(("t1n", "t1c", "t2w", "t2f"))
+    }
+    node = slicer.mrmlScene.AddNode(module.ScriptedLoadableModuleLogic.createParameterNode(module.LDMSegLogic()))
+    for sequence, chosen_node in chosen.items():
+        node.SetNodeReferenceID(sequence, chosen_node.GetID())
+    node.SetParameter("seed", "42")
+    node.SetParameter(name, value)
+    again = Panel(module, host)
+    try:
+        assert "defaults" in again.text("generalNotice") and again.ui.seedBox.value == 0
+        assert again.chosen("t1cSelector") == "patient t1c" and again.enabled("segmentButton")
+    finally:
+        again.close()
 
 
 def test_a_selector_that_the_user_emptied_stays_empty_when_something_else_is_loaded(panel, patient):
