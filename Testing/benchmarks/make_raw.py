@@ -69,8 +69,8 @@ def _head(brain: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray
     """Layers around the brain (0 brain or air, 1 fluid, 2 bone, 3 fat, 4 muscle) on a grid with room for the neck."""
     turned = nib.io_orientation(affine)
     to_ras = affine @ nib.orientations.inv_ornt_aff(turned, brain.shape)
-    brain = nib.apply_orientation(brain, turned)
-    box = [(max(int(line.min()) - 18, 0), int(line.max()) + 19) for line in map(np.unique, np.nonzero(brain))]
+    lines = map(np.unique, np.nonzero(nib.apply_orientation(brain, turned)))
+    box = [(max(int(line.min()) - 18, 0), int(line.max()) + 19) for line in lines]
     below = max(BELOW_MM - box[2][0], 0)
     cut = tuple(slice(a, b) for a, b in ((box[0]), (box[1]), (max(box[2][0] - BELOW_MM, 0), box[2][1])))
 

@@ -54,7 +54,8 @@ def main() -> None:
     mode = sampling_mode(bundle.specification, None, arguments.steps, arguments.members)
     how = {"bundle": bundle.name, "members": mode.members, "steps": mode.steps, "seed": arguments.seed, "code": code(make_raw_module)}
     done = [json.loads(line) for line in arguments.rows.read_text().splitlines()] if arguments.rows.exists() else []
-    done = [row for row in done if row["how"] == how]
+    exam_how = {**how, "code": code()}  # nothing is made raw there
+    done = [row for row in done if row["how"] == (exam_how if row["case"] == EXAM else how)]
     if not arguments.only_table:
         model = Model(bundle, mode, choose_device())
         first = validation_folders(tuple(arguments.cases))
@@ -64,7 +65,7 @@ def main() -> None:
         jobs += [(f.name, lambda f=f, k=k: made_raw(f, model, arguments.seed + k, arguments.seed)) for k, f in enumerate(folders)]
         for name, job in jobs:
             if all(row["case"] != name for row in done):
-                row = _tried(name, how, job)
+                row = _tried(name, exam_how if name == EXAM else how, job)
                 done.append(row)
                 with arguments.rows.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(row) + "\n")

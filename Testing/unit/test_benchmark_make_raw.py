@@ -41,6 +41,21 @@ def test_undoing_the_known_move_brings_each_sequence_back_where_it_was(prepared,
         assert np.corrcoef(wrong[inside], prepared[name].array[inside])[0, 1] < 0.85
 
 
+def test_all_of_a_lopsided_brain_is_in_its_head_however_it_is_stored():
+    """A brain that is not its own mirror image, stored LPS: its skull must lie around it and cover nothing of it."""
+    x, y, z = np.meshgrid(np.arange(70) - 33, np.arange(76) - 40, np.arange(60) - 30, indexing="ij")
+    brain = ((x / 28) ** 2 + (y / 32) ** 2 + (z / 26) ** 2 < 1) & ~((x > 2) & (y > 5))
+    image = np.where(brain, 100 + x + 20 * np.sin(y / 3), 0).astype(np.float32)
+    with mock.patch.multiple(raw_cases, BIAS=0.0, NOISE=0.001), mock.patch.object(raw_cases, "PLANES", dict.fromkeys(raw_cases.PLANES)):
+        raw = make_raw({"t1c": Volume(image, AFFINE)}, seed=1)
+    volume = raw.volumes["t1c"]
+    back = resample_to(volume.array, np.linalg.inv(raw.moves["t1c"]) @ volume.affine, AFFINE, image.shape)
+    edge = brain & ~ndimage.binary_erosion(brain, iterations=4)
+    assert np.corrcoef(back[edge], image[edge])[0, 1] > 0.8
+    fluid = ndimage.binary_dilation(brain, iterations=2) & ~ndimage.binary_dilation(brain, iterations=1)
+    assert np.median(back[fluid]) < 0.6 * np.median(back[brain]), "fluid lies right around it"
+
+
 def test_slices_skull_and_moves_are_what_they_are_called(raw):
     for name, volume in raw.volumes.items():
         assert max(volume.spacing) == pytest.approx(1.0 if raw.planes[name] == "3d" else 5.0)
