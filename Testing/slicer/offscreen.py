@@ -62,8 +62,12 @@ class SliceView:
             self.node.SetFieldOfView(field_of_view, field_of_view * height / width, 1)
         self.node.UpdateMatrices()
 
+    def redraw(self) -> None:
+        """Draw again what has been told to have changed, as a view in the application does."""
+        self.window.Render()
+
     def pixels(self) -> np.ndarray:
-        """(height, width, 3) uint8, first row on top."""
+        """(height, width, 3) uint8, first row on top; everything is drawn anew."""
         self.node.Modified()
         scene = self.node.GetScene()
         for k in range(scene.GetNumberOfNodesByClass("vtkMRMLColorLegendDisplayNode")):

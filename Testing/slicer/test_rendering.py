@@ -14,7 +14,7 @@ import slicer
 from LDMSegModule.LiveThreshold import LiveThreshold
 from LDMSegModule.Overlay import Overlay
 from LDMSegModule.ResultExtras import ResultExtras
-from offscreen import FourUp, SliceView, read_png, write_png
+from offscreen import FourUp, SliceView, grab, read_png, write_png
 
 PICTURES = Path(__file__).parent / "pictures"
 
@@ -122,6 +122,18 @@ def test_outlines_follow_the_threshold_on_the_screen(view, result):
         areas.append(int((np.abs(with_segments - view.pixels().astype(int)).max(axis=-1) > 8).sum()))
         result.segmentation.GetDisplayNode().SetVisibility(True)
     assert areas[0] > areas[1] > areas[2] > 100
+
+
+def test_a_view_that_draws_only_what_has_changed_shows_the_new_outlines(view, result):
+    look_at_tumour(view, result)
+    live = LiveThreshold(result)
+    live.set(0.5)
+    before = view.pixels().astype(int)
+    live.set(0.1)
+    view.redraw()
+    shown = grab(view.window).astype(int)
+    assert (np.abs(shown - before).max(axis=-1) > 8).sum() > 100
+    assert np.abs(shown - view.pixels()).max() <= 8  # nothing was left out
 
 
 def test_a_result_under_a_transform_is_drawn_over_its_input(world, view, result, t1c):
