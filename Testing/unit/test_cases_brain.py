@@ -16,7 +16,11 @@ from LDMSegLib.cases import brain
 from LDMSegLib.cases.brain import around, find_brain, whole_brain
 from LDMSegLib.cases.volume import Volume
 from LDMSegLib.errors import InputError
-from Testing.benchmarks.brain_extraction import brain_figures
+from LDMSegLib.models.bundle import find_bundle
+from Testing.benchmarks.brain_extraction import brain_figures, made_raw
+from Testing.benchmarks.real_data import ROOT
+
+EDGE_CASE = ROOT / "cases" / "BraTS2021_01484"
 
 # Stored from right to left, front to back, with slices of 5 mm: every flip and every mixed-up axis shows.
 LPS = np.array([[-2.0, 0, 0, 70], [0, -2.0, 0, 90], [0, 0, 5.0, -60], [0, 0, 0, 1]])
@@ -123,3 +127,12 @@ def test_what_a_mask_loses_of_a_tumour_at_the_edge_is_told_apart():
     assert figures["missed_ml"] == pytest.approx(1.8) and figures["extra_ml"] == pytest.approx(28 * 30 * 2 / 1000)
     assert figures["lost"] == {"ET": None, "WT": pytest.approx(0.2)}
     assert figures["edge_ml"] == pytest.approx(0.5) and figures["edge_lost"] == pytest.approx(0.4)
+
+
+@pytest.mark.skipif(not EDGE_CASE.is_dir(), reason=f"the real case {EDGE_CASE.name} is not in {EDGE_CASE.parent} (see LDMSEG_REAL_DATA)")
+@pytest.mark.skipif(importlib.util.find_spec("deepbet") is None, reason="deepbet is not installed: pip install deepbet")
+def test_deepbet_keeps_a_real_tumour_that_reaches_the_brains_edge():
+    """A patient's T1c in a synthetic head, seen by the real networks."""
+    figures, _ = made_raw(EDGE_CASE, 0, "deepbet", find_bundle(None).specification)
+    assert figures["dice"] > 0.93 and figures["edge_ml"] > 10.0, "there is much tumour at the edge"
+    assert figures["lost"]["WT"] < 0.01 and figures["edge_lost"] < 0.02
