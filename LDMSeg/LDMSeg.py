@@ -295,7 +295,7 @@ class LDMSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """There are other models on this computer than before."""
         self.modelsPanel.refresh()
         self.settings.use(self.modelsPanel.models)
-        self._useBundle()
+        self._settingsChanged()
 
     def _useBundle(self):
         spec = self.settings.specification

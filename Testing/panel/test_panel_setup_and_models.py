@@ -142,6 +142,21 @@ def test_ones_own_model_is_deleted_after_asking(panel, models):
     assert "was deleted" in panel.text("modelsMessage")
 
 
+def test_nothing_is_run_with_a_model_that_was_deleted(panel, models, patient):
+    chosen = next(i for i in range(panel.ui.bundleSelector._qt.count()) if panel.ui.bundleSelector._qt.itemData(i) == str(models))
+    panel.ui.bundleSelector._qt.setCurrentIndex(chosen)
+    panel.wait()
+    panel.click_cell("modelsTable", row_of(panel, "yours"), 0)
+    panel.answer(True)
+    panel.click("deleteButton")
+    panel.open("syntheticGroup")
+    played = panel.run("disk")
+    for button in ("segmentButton", "drawButton"):
+        panel.click(button)
+        panel.finished()
+    assert [asked[asked.index("--bundle") + 1] for asked in played.asked] == [str(EMBEDDED / "ldmseg-small")] * 2
+
+
 def test_a_model_is_verified_in_the_background(panel, models):
     played = panel.run("verified")
     panel.click("verifyButton")
