@@ -1,6 +1,6 @@
 """The raw exam start to end, beside the same patient as BraTS prepared it: result, registration, and who registered better.
 
-    python -m Testing.benchmarks.raw_exam [--bundle B] [--members M] [--steps S] [--seed N]
+    python -m Testing.benchmarks.raw_exam [--bundle B] [--members M] [--steps S] [--seed N] [--picture FILE.png]
 
 No true transform is known here. Where a prepared image comes from is found by looking for each of the exam's images in the
 prepared image of the same sequence (correlation inside the brain, independent of the library's registration). That gives two ways
@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from scipy import ndimage, optimize
 from scipy.spatial.transform import Rotation
 
@@ -32,6 +34,7 @@ from LDMSegLib.models.bundle import find_bundle
 from LDMSegLib.models.device import choose_device
 from LDMSegLib.models.model import Model, sampling_mode
 from LDMSegLib.results.labels import region_masks
+from LDMSegLib.results.provenance import RESEARCH_USE
 from LDMSegLib.segment import Settings, segment
 from LDMSegLib.specification import Specification
 from Testing.benchmarks.brain_extraction import EXAM, SAME, brain_figures, brain_table
@@ -44,8 +47,8 @@ LANDMARK_MM, EXAM_DICE = 2.0, 0.85
 FROM_EDGE_MM, SAMPLES = 4.0, 30_000
 
 
-def exam(model: Model, seed: int = 0) -> dict[str, Any]:
-    """Everything that is measured, as plain values."""
+def exam(model: Model, seed: int = 0, picture: Path | None = None) -> dict[str, Any]:
+    """Everything that is measured, as plain values; with a picture of both results where one is wanted."""
     spec = model.specification
     native, ready = volumes(spec)
     prepared, cost = prepared_with_cost(Path(EXAM).name, native, spec)
@@ -59,6 +62,9 @@ def exam(model: Model, seed: int = 0) -> dict[str, Any]:
     wanted = onto(region_masks(labels, spec.labels, spec.regions), to_native @ affine, reference)
     true_brain = onto((ready[spec.reference].array > 0)[None], to_native @ ready[spec.reference].affine, reference)[0]
     named = dict(zip(spec.region_names, wanted, strict=True))
+    if picture is not None:
+        both = {"from the raw scans": result.masks()[-1], "from the prepared case, taken to native space": taken[-1]}
+        draw(picture, reference, both, spec.region_names[-1])
     masks = list(zip(spec.region_names, result.masks(), taken, wanted, strict=True))
     return {
         **found,
@@ -136,6 +142,27 @@ def parallel_edges(moving: Volume, fixed: Volume, matrix: np.ndarray, inside: np
     return float((weight * cosine).sum() / max(float(weight.sum()), 1e-9))
 
 
+def draw(file: Path, volume: Volume, masks: dict[str, np.ndarray], region: str) -> None:
+    """Each mask's outline on the slices with most of it, along every axis of the volume. A patient's image: not for the repository."""
+    figure = Figure(figsize=(10, 3.6 * len(masks)), facecolor="white")
+    FigureCanvasAgg(figure)
+    middle = [int(np.argmax(sum(m.sum(axis=tuple({0, 1, 2} - {axis})) for m in masks.values()))) for axis in range(3)]
+    top = np.percentile(volume.array, 99.5)
+    for row, (title, mask) in enumerate(masks.items()):
+        for axis in range(3):
+            axes = figure.add_subplot(len(masks), 3, 3 * row + axis + 1)
+            across, up = (volume.spacing[k] for k in range(3) if k != axis)
+            image, outline = (array.take(middle[axis], axis=axis).T for array in (volume.array, mask.astype(np.float32)))
+            axes.imshow(image, cmap="gray", vmin=0, vmax=top, origin="lower", aspect=up / across)
+            if outline.any():
+                axes.contour(outline, levels=[0.5], colors="#ffb000", linewidths=1.0)
+            axes.set_axis_off()
+            if axis == 0:
+                axes.set_title(f"{region} {title}", loc="left", fontsize=9)
+    figure.text(0.01, 0.01, RESEARCH_USE, fontsize=8, color="#b3261e")
+    figure.savefig(file, dpi=90)
+
+
 def exam_figures(rows: list[dict]) -> str:
     """The tables of what `exam` measured."""
     if not rows:
@@ -172,11 +199,12 @@ def main() -> None:
     parser.add_argument("--members", type=int, default=5)
     parser.add_argument("--steps", type=int)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--picture", type=Path, help="where to draw both results on the native T1c (a patient's image)")
     arguments = parser.parse_args()
     bundle = find_bundle(arguments.bundle)
     mode = sampling_mode(bundle.specification, None, arguments.steps, arguments.members)
     print(f"Machine: {machine()}. Bundle {bundle.name}, {mode.members} members × {mode.steps} steps, seed {arguments.seed}.")
-    print(exam_figures([exam(Model(bundle, mode, choose_device()), arguments.seed)]))
+    print(exam_figures([exam(Model(bundle, mode, choose_device()), arguments.seed, arguments.picture)]))
 
 
 if __name__ == "__main__":
