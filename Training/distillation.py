@@ -119,7 +119,8 @@ class DistillationTask:
         latent = self._teacher.latent
         shift = torch.tensor(latent.shift, device=latents.device).reshape(1, -1, 1, 1, 1) if latent.shift else 0.0
         raw = latents / latent.scale + shift
-        return torch.cat([torch.sigmoid(self._autoencoder.decode(z).float()).half().cpu() for z in raw.split(1)])
+        # Made half after they are joined: torch's autocast on the CPU joins no float16.
+        return torch.cat([torch.sigmoid(self._autoencoder.decode(z).float()).cpu() for z in raw.split(1)]).half()
 
 
 def distillation_loss(

@@ -274,8 +274,9 @@ def test_a_student_of_a_controlnet_that_was_trained_on_is_not_put_into_a_bundle(
         assemble(c, run, tmp_path / "bundle")
 
 
-def test_the_student_learns_while_its_teacher_stays_as_it_was(run):
-    c = configuration()
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_the_student_learns_while_its_teacher_stays_as_it_was(run, precision):
+    c = configuration(precision=precision)
     assert make_trajectories(c, options(run), CPU)
     tasks = []
 
