@@ -61,6 +61,7 @@ def default_readme(specification: Specification) -> str:
     s = specification
     modes = [
         f"- `{name}`{' (default)' if name == s.default_mode else ''}: {m.title or m.sampler}, {m.members} members × {m.steps} steps"
+        + (f", {m.views} views" if m.views > 1 else "")
         for name, m in s.modes.items()
     ]
     return "\n".join(
