@@ -40,11 +40,9 @@ def _startup() -> str:
     return table("Start-up", ("what", "seconds"), rows)
 
 
-def _segment(case: str, folder: Path, name: str, members: int, steps: int) -> tuple[Cost, dict]:
-    out = folder / name
-    cost = measure(
-        ["-m", "LDMSegLib", "segment", case, "-o", str(out), "--mode", "solver", "--members", str(members), "--steps", str(steps)]
-    )
+def _segment(case: str, folder: Path, mode: str, members: int) -> tuple[Cost, dict]:
+    out = folder / f"{mode}{members}"
+    cost = measure(["-m", "LDMSegLib", "segment", case, "-o", str(out), "--overwrite", "--mode", mode, "--members", str(members)])
     return cost, json.loads((out / "provenance.json").read_text())
 
 
@@ -52,12 +50,13 @@ def _whole_case(case: str, folder: Path) -> str:
     passes = {p: measure(["-m", "Testing.benchmarks.segresnet_pass", case, p]) for p in ("float32", "bfloat16")}
     one_pass = {precision: float(cost.output.splitlines()[-1]) for precision, cost in passes.items()}
     rows = []
-    for members, steps in ((1, 8), (10, 8), (30, 8)):
-        cost, provenance = _segment(case, folder, f"{members}x{steps}", members, steps)
+    for mode, members in (("fast", 1), ("fast", 10), ("fast", 30), ("solver", 30)):
+        cost, provenance = _segment(case, folder, mode, members)
+        steps = provenance["sampling"]["steps"]
         staged = sum(provenance["timings_s"].values())
         rows.append(
             (
-                f"LDMSeg, {members} members × {steps} steps, NIfTI to NIfTI",
+                f"LDMSeg {mode}, {members} members × {steps} steps, NIfTI to NIfTI",
                 f"{cost.wall:.1f}",
                 f"{provenance['timings_s']['sample']:.1f}",
                 f"{cost.wall - staged:.1f}",
@@ -75,12 +74,12 @@ def _whole_case(case: str, folder: Path) -> str:
 
 
 def _memory(case: str, folder: Path) -> str:
-    few, _ = _segment(case, folder, "few", 5, 2)
-    many, _ = _segment(case, folder, "many", 30, 2)
+    few, _ = _segment(case, folder, "fast", 8)  # as many as there are views: each view is read in both
+    many, _ = _segment(case, folder, "fast", 30)
     return table(
         "Memory doesn't grow with the ensemble",
-        ("members", "peak GiB", "÷ 5 members"),
-        [("5", f"{few.peak_gib:.2f}", "1.00"), ("30", f"{many.peak_gib:.2f}", f"{many.peak_gib / few.peak_gib:.2f}")],
+        ("members", "peak GiB", "÷ 8 members"),
+        [("8", f"{few.peak_gib:.2f}", "1.00"), ("30", f"{many.peak_gib:.2f}", f"{many.peak_gib / few.peak_gib:.2f}")],
     )
 
 
