@@ -83,7 +83,7 @@ class _Search:
                 choices[name] = best
         for sequence in self.sequences:
             name = sequence.name
-            if sequence.required and name not in choices and name not in self.questions:
+            if (sequence.required or self.undecided) and name not in choices and name not in self.questions:
                 self.questions[name] = (
                     f"nothing among {_listed([*self.undecided, *self.t1]) or 'the images'} was recognised as {sequence.title} ({name}); "
                     f"name it with --{name}"

@@ -32,7 +32,7 @@ def assign(files: Iterable[str | Path], sequences: tuple[Sequence, ...]) -> dict
     """Decide from the names which file is which sequence.
 
     Masks and results (see NOT_AN_IMAGE) and files that fit no sequence are passed over. A sequence that is not required may
-    be absent.
+    be absent, unless a file could be it and something else as well.
 
     Args:
         files: NIfTI files in any order.
@@ -42,19 +42,21 @@ def assign(files: Iterable[str | Path], sequences: tuple[Sequence, ...]) -> dict
         Sequence name → file, in the order of `sequences`.
 
     Raises:
-        InputError: the same file twice, two candidates for one sequence, or none for a required one.
+        InputError: the same file twice, two candidates for one sequence, or none for a required one or one that an unclear file
+            could be.
     """
     seen = [Path(file) for file in files]
     _reject_repeated(seen)
     images = [file for file in seen if not (set(tokens(file)) & NOT_AN_IMAGE)]
     candidates: dict[str, list[Path]] = {sequence.name: [] for sequence in sequences}
-    unclear = []
+    unclear, perhaps = [], set()
     for file in images:
         fits = sequences_of(file, sequences)
         if len(fits) == 1:
             candidates[fits[0]].append(file)
         elif fits:
             unclear.append(f"{file.name} could be {' or '.join(fits)}")
+            perhaps.update(fits)
     for sequence in sequences:
         found = candidates[sequence.name]
         if len(found) > 1:
@@ -63,13 +65,13 @@ def assign(files: Iterable[str | Path], sequences: tuple[Sequence, ...]) -> dict
                 f"{len(found)} files could be {sequence.title} ({sequence.name}): {names}, expected one; remove or rename the others, "
                 f"or name the file with --{sequence.name}"
             )
-    absent = [sequence for sequence in sequences if sequence.required and not candidates[sequence.name]]
+    absent = [sequence for sequence in sequences if not candidates[sequence.name] and (sequence.required or sequence.name in perhaps)]
     if absent:
         what = " and ".join(f"{sequence.title} ({sequence.name})" for sequence in absent)
         options = " ".join(f"--{sequence.name} FILE" for sequence in absent)
         raise InputError(
             f"no file for {what} among {len(images)} image(s) ({_listed(images)}){'; ' if unclear else ''}{', '.join(unclear)}, expected "
-            f"one file for each of {', '.join(s.name for s in sequences if s.required)}; rename the files or give them by {options}"
+            f"one file for each of {', '.join(s.name for s in sequences if s.required or s in absent)}; rename the files or give them by {options}"
         )
     return {name: found[0] for name, found in candidates.items() if found}
 

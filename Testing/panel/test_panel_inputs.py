@@ -42,17 +42,23 @@ def test_the_same_volume_twice_is_a_problem_in_panel_and_tooltip(panel, patient)
     assert "FLAIR" in problem and panel.shown("findingsLabel")
 
 
-def test_a_missing_sequence_is_named(panel, patient):
-    panel.choose("t2fSelector", None)
+def test_a_missing_sequence_that_the_model_needs_is_named(panel, patient):
+    panel.choose("t1cSelector", None)
     assert not panel.enabled("segmentButton")
-    assert "FLAIR" in panel.tip("segmentButton")
+    assert "T1 post-contrast" in panel.tip("segmentButton")
+
+
+def test_a_missing_sequence_that_the_model_can_do_without_is_a_warning(panel, patient):
+    panel.choose("t2fSelector", None)
+    assert panel.enabled("segmentButton")
+    assert any("FLAIR" in f.text and not f.is_problem for f in panel.widget.inputs.findings)
 
 
 def test_deleting_a_volume_empties_its_selector_and_nothing_else(panel, patient):
-    slicer.mrmlScene.RemoveNode(patient["t1n"])
+    slicer.mrmlScene.RemoveNode(patient["t1c"])
     panel.wait(0.4)
-    assert panel.chosen("t1nSelector") is None
-    assert panel.chosen("t1cSelector") == patient["t1c"].GetName()
+    assert panel.chosen("t1cSelector") is None
+    assert panel.chosen("t1nSelector") == patient["t1n"].GetName()
     assert not panel.enabled("segmentButton")
 
 

@@ -52,7 +52,7 @@ def test_the_same_grid_stored_along_other_axes_is_no_other_grid(world, specifica
 
 
 def test_missing_sequences_and_none_at_all(specification, case):
-    assert "FLAIR" in said(specification, {**case, "t2f": None}, "problem")
+    assert "T1 post-contrast" in said(specification, {**case, "t1c": None}, "problem")
     assert "No volume is chosen yet" in said(specification, {}, "problem")
 
 
@@ -159,9 +159,9 @@ def test_prepared_images_have_nothing_to_say_unless_preparing_is_asked_for(speci
 
 
 def test_problems_come_first_and_name_their_sequences(specification, case, world):
-    findings = Preflight(specification).check({**case, "t2f": None, "t2w": world.volume(brain(2, shift=7), AFFINE, "t2w")})
+    findings = Preflight(specification).check({**case, "t1c": None, "t2w": world.volume(brain(2, shift=7), AFFINE, "t2w")})
     assert [f.severity for f in findings] == ["problem", "warning"]
-    assert findings[0].sequences == ("t2f",) and "t2w" in findings[1].sequences
+    assert findings[0].sequences == ("t1c",) and "t2w" in findings[1].sequences
 
 
 def test_looking_at_volumes_changes_nothing(specification, case):

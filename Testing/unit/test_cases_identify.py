@@ -200,7 +200,8 @@ def test_of_several_the_finest_is_taken_and_equals_are_asked_about():
 
 def test_a_missing_sequence_is_a_question_where_it_is_required_and_none_where_it_isnt():
     images = [image("T1 pre", T1), image("T1 post", T1), image("T2", T2)]
-    assert "T2-FLAIR (t2f)" in identify(images, SEQUENCES).questions[0]
+    needed = tuple(replace(s, required=True) for s in SEQUENCES)
+    assert "T2-FLAIR (t2f)" in identify(images, needed).questions[0]
     optional = tuple(replace(s, required=False) for s in SEQUENCES)
     found = identify(images, optional)
     assert found.questions == () and set(found.choices) == {"t1n", "t1c", "t2w"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -206,3 +207,12 @@ def test_a_folder_that_cannot_be_a_cohort_is_refused(tmp_path):
 
 def test_natural_order_counts():
     assert sorted(["b10", "b2", "a10", "b02", "10", "9", "b"], key=natural) == ["9", "10", "a10", "b", "b02", "b2", "b10"]
+
+
+def test_a_file_that_could_be_an_absent_sequence_is_asked_about_even_if_the_sequence_is_not_required():
+    first, second, *rest = (replace(sequence, aliases=("brain scan",), required=False) for sequence in SEQUENCES)
+    rest = [replace(sequence, required=False) for sequence in SEQUENCES[2:]]
+    sequences = (first, second, *rest)
+    files = ["p_brain_scan.nii.gz", *(f"p_{sequence.name}.nii.gz" for sequence in rest)]
+    with pytest.raises(InputError, match=f"could be {first.name} or {second.name}"):
+        assign(files, sequences)
