@@ -180,7 +180,8 @@ def known_files(paths: Mapping[str, str | Path], specification: Sequences) -> di
     absent = [s for s in specification.sequences if s.required and s.name not in paths]
     if absent:
         what = " and ".join(f"{s.title} ({s.name})" for s in absent)
-        raise InputError(f"no image was given for {what}, this model needs {', '.join(s.name for s in specification.sequences if s.required)}; add it")
+        needed = ", ".join(s.name for s in specification.sequences if s.required)
+        raise InputError(f"no image was given for {what}, this model needs {needed}; add it")
     if not paths:
         raise InputError(f"no image was given, expected at least one of {', '.join(names)}; add one")
     files = {name: Path(paths[name]).expanduser() for name in names if name in paths}

@@ -69,9 +69,10 @@ def assign(files: Iterable[str | Path], sequences: tuple[Sequence, ...]) -> dict
     if absent:
         what = " and ".join(f"{sequence.title} ({sequence.name})" for sequence in absent)
         options = " ".join(f"--{sequence.name} FILE" for sequence in absent)
+        expected = ", ".join(sequence.name for sequence in sequences if sequence.required or sequence in absent)
         raise InputError(
             f"no file for {what} among {len(images)} image(s) ({_listed(images)}){'; ' if unclear else ''}{', '.join(unclear)}, expected "
-            f"one file for each of {', '.join(s.name for s in sequences if s.required or s in absent)}; rename the files or give them by {options}"
+            f"one file for each of {expected}; rename the files or give them by {options}"
         )
     return {name: found[0] for name, found in candidates.items() if found}
 
