@@ -102,7 +102,7 @@ def _key(bundle: Bundle, mode: Mode, seed: int) -> str:
     """Changes with everything that an answer depends on, but not with networks that the mode does not use."""
     names = ["autoencoder", "conditioning", mode.unet, mode.controlnet]
     weights = fingerprint(*(network.state_dict() for network in load_networks(bundle, "cpu", torch.float32, names).values()))
-    settings = json.dumps([asdict(mode), asdict(bundle.specification.schedule), seed], sort_keys=True)
+    settings = json.dumps([asdict(replace(mode, title="")), asdict(bundle.specification.schedule), seed], sort_keys=True)
     return fingerprint({"weights": _bytes(weights), "settings": _bytes(settings)})
 
 
