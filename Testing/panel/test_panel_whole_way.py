@@ -28,11 +28,10 @@ def load(folder: Path) -> None:
             slicer.util.loadVolume(str(file), {"name": file.name.removesuffix(".nii.gz")})
 
 
-def segment(panel, members: int = 2, steps: int = 2):
+def segment(panel, members: int = 2):
     """Few members, by clicks; returns the result under review."""
     panel.open("moreSettings")
     panel.ui.membersBox._qt.setValue(members)
-    panel.ui.stepsBox._qt.setValue(steps)
     assert panel.enabled("segmentButton"), panel.tip("segmentButton")
     panel.click("segmentButton")
     panel.wait_until(lambda: f"of {members}" in panel.text("runStage") or not panel.widget.segmentPanel.running, LONG)

@@ -60,7 +60,7 @@ def test_preparation_is_passed_on(parameters):
         ({"threshold": 1.5}, "threshold is 1.5"),
         ({"prepare": "perhaps"}, "Preparation is 'perhaps'"),
         ({"mode": "telepathy"}, "no mode 'telepathy'"),
-        ({"inputs": {}}, "No volume is chosen for T1 native"),
+        ({"inputs": {}}, "No volume is chosen for T1 post-contrast"),
         ({"inputs": {"t1n": Path("nowhere.nii.gz")}}, "nowhere.nii.gz of t1n is not there"),
     ],
 )
