@@ -153,7 +153,8 @@ class SettingsPanel:
         modes = self.entry.modes if spec is not None else ()
         self._w.mode.clear()
         for name in modes:
-            self._w.mode.addItem(spec.modes[name].title or name, name)
+            mode = spec.modes[name]
+            self._w.mode.addItem(f"{name}: {mode.title or mode.sampler}, {mode.steps} steps × {mode.members} members", name)
         self._w.mode.currentIndex = modes.index(self.mode) if self.mode in modes else -1
 
     def _bundle_chosen(self, index: int) -> None:
