@@ -3,7 +3,7 @@
     python -m Testing.benchmarks.raw_speed [--case ID] [--bundle B] [--seed N]
 
 One prepared case is made raw with every sequence cut into 1 mm (the skull and neck are synthetic). First `ldmseg segment` runs on
-its files with one member of one step: reading, preparing, restoring, writing and pictures, and next to no network. Then the steps of
+its files with one member: reading, preparing, restoring, writing and pictures, and next to no network. Then the steps of
 preparing are timed one by one. Beside the seconds that passed stand processor seconds: on a machine that does other work too, and
 on cores that are free, it takes no longer than these.
 """
@@ -86,7 +86,7 @@ def main() -> None:
         folder = case_folders((arguments.case,) if arguments.case else ())[0]
         save_raw(folder, spec, arguments.seed, raw)
         size = "; ".join(f"{file.name} {read_volume(file).describe()}" for file in sorted(raw.iterdir()))
-        whole = measure(["-m", "LDMSegLib", "segment", str(raw), "-o", f"{place}/out", "--members", "1", "--steps", "1", *chosen])
+        whole = measure(["-m", "LDMSegLib", "segment", str(raw), "-o", f"{place}/out", "--members", "1", *chosen])
         alone = measure(["-m", "Testing.benchmarks.raw_speed", "--steps-of", str(raw), *chosen])
     told = json.loads(alone.output.splitlines()[-1])
     registration = [sum(told[name][k] for name in told if name.startswith("register")) for k in (0, 1)]
@@ -95,7 +95,7 @@ def main() -> None:
     body += [
         ("registration of three sequences", *(f"{s:.0f}" for s in registration), f"≤ {REGISTRATION_S:g} s"),
         ("finding the brain", *(f"{s:.0f}" for s in told["brain"]), f"≤ {BRAIN_S:g} s"),
-        ("ldmseg segment, 1 member of 1 step: all around the network", f"{whole.wall:.0f}", f"{whole.cpu:.0f}", f"≤ {ALL_S:g} s"),
+        ("ldmseg segment, 1 member", f"{whole.wall:.0f}", f"{whole.cpu:.0f}", f"≤ {ALL_S:g} s"),
         ("peak memory of it", f"{whole.peak_gib:.1f} GiB", "", f"≤ {MEMORY_GIB:g} GiB"),
     ]
     print(table("Preparing raw images of 1 mm", ("step", "s", "processor s", "asked on 2 cores"), body))

@@ -40,7 +40,7 @@ def main(result: str | None = None, case: str | None = None) -> None:
         if result is None or case is None:
             case, result = str(Path(temporary) / "patient"), str(Path(temporary) / "result")
             measure(["-m", "LDMSegLib", "demo-patient", "-o", case])
-            measure(["-m", "LDMSegLib", "segment", case, "-o", result, "--synthetic", "--members", "5", "--steps", "8"])
+            measure(["-m", "LDMSegLib", "segment", case, "-o", result, "--synthetic", "--members", "5"])
         for name in ("t1n", "t1c", "t2w", "t2f"):
             slicer.util.loadVolume(str(next(Path(case).glob(f"*{name}.nii*"))), {"name": f"patient_{name}"})
         _timed(rows, "four volumes loaded: guessed, described, checked", lambda: panel.widget.scene_changed())

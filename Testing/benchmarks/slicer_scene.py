@@ -44,7 +44,7 @@ def main(result: str | None = None, case: str | None = None) -> None:
         if result is None or case is None:
             case, result = str(folder / "patient"), str(folder / "result")
             measure(["-m", "LDMSegLib", "demo-patient", "-o", case])
-            measure(["-m", "LDMSegLib", "segment", case, "-o", result, "--synthetic", "--members", "5", "--steps", "8"])
+            measure(["-m", "LDMSegLib", "segment", case, "-o", result, "--synthetic", "--members", "5"])
         world = new_scene(folder / "cache")
         print(_measured(world, Path(result), Path(case), folder))
 
