@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -141,7 +142,8 @@ def _deepbet_networks() -> tuple:
     absent = [file for file in files if not file.is_file()]
     if absent:
         raise InputError(f"the package deepbet is damaged, {absent[0]} is absent; install it by pip install --force-reinstall deepbet")
-    return tuple(torch.jit.load(str(file), map_location="cpu").eval() for file in files)
+    # Opened here: torch's own C++ finds no file by a name that is not ASCII on Windows, such as that of a user's folder.
+    return tuple(torch.jit.load(io.BytesIO(file.read_bytes()), map_location="cpu").eval() for file in files)
 
 
 def _hd_bet(volume: Volume) -> np.ndarray:

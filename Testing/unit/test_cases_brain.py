@@ -6,6 +6,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -83,6 +84,27 @@ def test_deepbets_answer_lies_where_the_brain_is_whatever_the_storage(monkeypatc
     found = find_brain(volume) > 0.5
     assert 2 * (found & ball).sum() / (found.sum() + ball.sum()) > 0.97
     assert not found[~ndimage.binary_dilation(ball, iterations=3)].any()
+
+
+def test_deepbets_networks_are_opened_by_python_because_torch_finds_not_every_name_on_windows(tmp_path, monkeypatch):
+    folder = tmp_path / "Jörg" / "病院"
+    folder.mkdir(parents=True)
+    torch.jit.script(Doubled()).save(str(tmp_path / "plain.pt"))
+    for name in ("bbox_model", "model"):
+        (folder / f"{name}.pt").write_bytes((tmp_path / "plain.pt").read_bytes())
+    package = types.SimpleNamespace(locate_file=lambda name: folder / Path(name).name)
+    monkeypatch.setattr(importlib.metadata, "distribution", lambda name: package)
+    load = torch.jit.load
+    monkeypatch.setattr(
+        torch.jit, "load", lambda file, **more: pytest.fail("by name") if isinstance(file, (str, Path)) else load(file, **more)
+    )
+    networks = brain._deepbet_networks()
+    assert [float(network(torch.tensor(3.0))) for network in networks] == [6.0, 6.0]
+
+
+class Doubled(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return 2 * x
 
 
 def test_hd_bet_is_given_a_canonical_image_in_its_own_order_of_axes_and_its_answer_is_turned_back(monkeypatch):
