@@ -36,6 +36,8 @@ from Training.sampling import sample_latents
 from Training.trajectories import PHASE, Teacher, Trajectories, make_trajectories, wait_for_trajectories
 
 VALIDATION_MEMBERS = 4
+# Where torchrun, or a scheduler, says which process this is and how many there are.
+_PLACE = (("RANK", "SLURM_PROCID", 0), ("WORLD_SIZE", "SLURM_NTASKS", 1))
 
 
 class Student(nn.Module):
@@ -166,13 +168,11 @@ def distil(configuration: Configuration, options: Options) -> Outcome | None:
     if PHASE not in configuration.phases:
         raise InputError(f"the configuration '{configuration.name}' has no phase '{PHASE}', it has {', '.join(configuration.phases)}")
     begun = time.monotonic()
-    # Fabric has not started yet: under torchrun the environment says which process this is. The first makes them and the
-    # others wait, which a collective operation would not do for so long.
-    if int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", 0))) == 0:
-        device = choose_device(options.accelerator.replace("gpu", "cuda")).kind
-        made = make_trajectories(configuration, options, torch.device(device))
-    else:
-        made = wait_for_trajectories(configuration, options)
+    # Fabric has not started yet: under torchrun the environment says which process this is. Each makes its share and waits for
+    # the others', which a collective operation would not do for so long.
+    rank, ranks = (int(os.environ.get(name, os.environ.get(other, default))) for name, other, default in _PLACE)
+    device = choose_device(options.accelerator.replace("gpu", "cuda")).kind
+    made = make_trajectories(configuration, options, torch.device(device), rank, ranks) and wait_for_trajectories(configuration, options)
     if not made:
         return None
     minutes = (time.monotonic() - begun) / 60

@@ -91,11 +91,14 @@ def fingerprint(*states: dict[str, torch.Tensor]) -> str:
     return digest.hexdigest()[:16]
 
 
-def make_trajectories(configuration: Configuration, options: Options, device: torch.device) -> bool:
+def make_trajectories(configuration: Configuration, options: Options, device: torch.device, rank: int = 0, ranks: int = 1) -> bool:
     """Compute the trajectories that are missing; a stopped making goes on where it was.
 
+    Args:
+        rank: which of `ranks` processes this is: each makes every `ranks`-th one, the same as any other would.
+
     Returns:
-        Whether all are there; False when `options.max_minutes` were over first.
+        Whether this process's share is there; False when `options.max_minutes` were over first.
 
     Raises:
         InputError: an earlier phase is missing, there is no data, or those in the run folder were made by another teacher or
@@ -105,17 +108,15 @@ def make_trajectories(configuration: Configuration, options: Options, device: to
     deadline = time.monotonic() + options.max_minutes * 60
     teacher = Teacher(configuration, options.run, device)
     _check_record(folder, _purpose(phase, options.seed, teacher.fingerprint))
-    missing = [number for number in range(phase.trajectories) if not _path(folder, number).exists()]
+    missing = [number for number in range(rank, phase.trajectories, ranks) if not _path(folder, number).exists()]
     items = Cases(configuration, options.run, phase, options.seed) if missing else None
     begun = time.monotonic()
     for count, number in enumerate(missing):
         if time.monotonic() > deadline:
-            print(
-                f"{PHASE}: {phase.trajectories - len(missing) + count} of {phase.trajectories} trajectories made; run it again", flush=True
-            )
+            print(f"{PHASE}: {len(missing) - count} of {phase.trajectories} trajectories are still to be made; run it again", flush=True)
             return False
         state = _answered(teacher, items[number]["image"], phase, options.seed, number)
-        partial = folder / f"{number:05d}.part"
+        partial = folder / f"{number:05d}.part"  # no other process makes this one
         torch.save(state, partial)
         os.replace(partial, _path(folder, number))
         if count % 10 == 0 or number == missing[-1]:
@@ -126,7 +127,7 @@ def make_trajectories(configuration: Configuration, options: Options, device: to
 
 
 def wait_for_trajectories(configuration: Configuration, options: Options) -> bool:
-    """Wait while another process makes them; False when the time was up first, with a minute's grace for its last one."""
+    """Wait while other processes make theirs; False when the time was up first, with a minute's grace for their last one."""
     phase, folder = configuration.phases[PHASE], options.run / FOLDER
     deadline = time.monotonic() + options.max_minutes * 60 + 60
     while not all(_path(folder, number).exists() for number in range(phase.trajectories)):
@@ -204,6 +205,6 @@ def _check_record(folder: Path, purpose: dict[str, Any]) -> None:
             )
         return
     folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / (RECORD + ".part")
+    partial = folder / f"{RECORD}.{os.getpid()}.part"  # several processes may begin at once
     partial.write_text(json.dumps(purpose, indent=1), encoding="utf-8")
     os.replace(partial, path)

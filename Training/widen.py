@@ -59,12 +59,14 @@ def _widened(name: str, source: torch.Tensor | None, target: torch.Tensor, gener
 def beginning(configuration: Configuration, phase: str, source: Path, run: Path) -> dict[str, torch.Tensor]:
     """The weights with which a phase of `run` begins, learnt in the run folder `source`.
 
-    The ControlNet phase holds the frozen backbone of its conditioning network too: that is the one trained in `run`, not the
-    one that the ControlNet of `source` looked through.
+    Diffusion and conditioning stand alone. The ControlNet phase holds the frozen backbone of its conditioning network too: that
+    is the one trained in `run`, not the one that the ControlNet of `source` looked through.
 
     Raises:
         InputError: a phase is not trained where it has to be, or the widths do not fit.
     """
+    if phase == "diffusion":
+        return widen(_trained(source, phase), build(configuration.networks["unet"]))
     conditioning = build(configuration.networks["conditioning"])
     if phase == "conditioning":
         return widen(_trained(source, phase), conditioning.backbone)
@@ -82,7 +84,9 @@ def _trained(run: Path, phase: str) -> dict[str, torch.Tensor]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--phase", default="conditioning", choices=["conditioning", "controlnet"], help="whose weights are taken")
+    parser.add_argument(
+        "--phase", default="conditioning", choices=["diffusion", "conditioning", "controlnet"], help="whose weights are taken"
+    )
     parser.add_argument("--from", dest="source", type=Path, required=True, help="run folder in which they were learnt")
     parser.add_argument("--config", type=Path, required=True, help="configuration of the networks that go on")
     parser.add_argument("--run", type=Path, required=True, help="run folder in which they will be trained")

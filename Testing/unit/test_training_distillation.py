@@ -1,6 +1,7 @@
 """Distillation: the student is taught where trajectories end, keeps the distribution, and ends up in the bundle."""
 
 import math
+import shutil
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -29,7 +30,7 @@ from Training.controlnet import Steering
 from Training.distillation import DistillationTask, distil, distillation_loss
 from Training.engine import Options, train
 from Training.sampling import sample_latents
-from Training.trajectories import FOLDER, Teacher, Trajectories, make_trajectories
+from Training.trajectories import FOLDER, Teacher, Trajectories, make_trajectories, wait_for_trajectories
 
 SHAPE = (16, 16, 8)
 PHASE = Phase(
@@ -223,6 +224,20 @@ def test_a_stopped_making_of_trajectories_goes_on_where_it_was_to_the_same_files
     assert (run / FOLDER / "00001.pt").stat().st_mtime_ns == kept
     again = torch.load(run / FOLDER / "00002.pt")
     assert all(torch.equal(again[key], value) for key, value in files["00002.pt"].items())
+
+
+def test_two_processes_make_each_their_share_of_the_files_that_one_would_make(run):
+    c = configuration()
+    assert make_trajectories(c, options(run), CPU)
+    alone = {path.name: torch.load(path, weights_only=True) for path in (run / FOLDER).glob("*.pt")}
+    shutil.rmtree(run / FOLDER)
+    assert make_trajectories(c, options(run), CPU, rank=1, ranks=2)
+    assert sorted(path.name for path in (run / FOLDER).glob("*.pt")) == sorted(alone)[1::2]
+    assert not wait_for_trajectories(c, options(run, max_minutes=-2.0))
+    assert make_trajectories(c, options(run), CPU, rank=0, ranks=2) and wait_for_trajectories(c, options(run))
+    for name, state in alone.items():
+        found = torch.load(run / FOLDER / name, weights_only=True)
+        assert all(torch.equal(found[key], value) for key, value in state.items())
 
 
 def test_more_trajectories_can_be_made_but_not_of_another_teacher_or_other_draws(run):

@@ -62,6 +62,17 @@ def keep(folder: Path, model: torch.nn.Module) -> None:
     torch.save(state, folder / "checkpoint.pt")
 
 
+@pytest.mark.parametrize("phase", ["diffusion", "conditioning"])
+def test_diffusion_and_conditioning_go_on_from_the_weights_of_another_run(phase, tmp_path):
+    configuration = training_tiny.configuration(tmp_path / "configuration")
+    torch.manual_seed(1)
+    network = build(configuration.networks["unet"]) if phase == "diffusion" else build(configuration.networks["conditioning"]).backbone
+    keep(tmp_path / "learnt" / phase, network)
+    weights = beginning(configuration, phase, tmp_path / "learnt", tmp_path / "new")
+    assert weights.keys() == network.state_dict().keys()
+    assert all(torch.equal(weights[name], weight) for name, weight in network.state_dict().items())
+
+
 def test_a_controlnet_that_goes_on_looks_through_the_backbone_of_its_new_run(tmp_path):
     configuration = training_tiny.configuration(tmp_path / "configuration")
     learnt, new = tmp_path / "learnt", tmp_path / "new"
