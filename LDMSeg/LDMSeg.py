@@ -6,11 +6,13 @@ import ctk
 import qt
 import slicer
 from LDMSegModule.BackgroundRun import BackgroundRun
+from LDMSegModule.BrainPanel import BrainPanel, BrainWidgets
 from LDMSegModule.CaseExport import CaseExport
 from LDMSegModule.Dialogs import Dialogs
 from LDMSegModule.Guard import Guard
 from LDMSegModule.InputsPanel import InputRow, InputsPanel
 from LDMSegModule.Installation import Installation
+from LDMSegModule.InstalledBrainExtraction import InstalledBrainExtraction, is_installed
 from LDMSegModule.ModelManager import ModelManager
 from LDMSegModule.ModelsPanel import ModelsPanel, ModelsWidgets
 from LDMSegModule.MoreMenu import MoreMenu
@@ -183,7 +185,7 @@ class LDMSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def enter(self):
         """The user opens the panel, perhaps coming back from the Segment Editor."""
-        for step in (self.link.take, self.inputs.refresh, self.review.returned):
+        for step in (self.link.take, self._useBundle, self.review.returned):
             self.guard(step)()
 
     def exit(self):
@@ -207,6 +209,13 @@ class LDMSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         rows = [InputRow(name, *(getattr(ui, f"{name}{part}") for part in ("Label", "Selector", "Facts"))) for name in SEQUENCES]
         self.inputs = InputsPanel(rows, ui.findingsLabel, lambda node: VolumeFacts.of(node).text, self._volumes, self._ready)
         ui.guessButton.connect("clicked(bool)", self.guard(lambda: self.inputs.guess(replace=True)))
+        (notice, guard), finder = self._voice(ui.brainMessage), InstalledBrainExtraction() if is_installed() else None
+        self.brain = BrainPanel(
+            BrainWidgets(
+                ui.prepareGroup, ui.brainExtractionSelector, ui.installExtractionButton, ui.brainMaskSelector, ui.extractBrainButton
+            ),
+            notice, finder, self.logic.installation, self.dialogs, lambda: self.inputs.reference, self._useBundle, guard,
+        )  # fmt: skip
 
     def _makeSetup(self):
         ui, (notice, guard) = self.ui, self._voice(self.ui.setupText)
@@ -239,7 +248,7 @@ class LDMSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.settings = SettingsPanel(
             SettingsWidgets(ui.bundleSelector, ui.modeSelector, ui.deviceSelector, ui.estimateLabel), guard, self._settingsChanged
         )
-        job = SegmentJob(self.inputs, self.settings, self.logic, self.files, self.memory, self._resultArrived)
+        job = SegmentJob(self.inputs, self.settings, self.brain, self.logic, self.files, self.memory, self._resultArrived)
         widgets = SegmentWidgets(
             ui.segmentButton, ui.runFrame, ui.runProgress, ui.runStage, ui.keepButton, ui.cancelButton, ui.partialButton, ui.retryButton,
             ui.logText,
@@ -277,12 +286,12 @@ class LDMSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         return self.link.parameters
 
     def _bind(self, parameters):
-        for part in (self.settings, self.review.overlay, self.syntheticPanel):
+        for part in (self.settings, self.brain, self.review.overlay, self.syntheticPanel):
             part.bind(parameters)
 
     def _parametersChanged(self):
         if self.parameters is not None:
-            self.inputs.refresh()
+            self._useBundle()
             self.settings.follow()
             self.review.follow(self.parameters.result)
             self.review.overlay.apply()
@@ -298,11 +307,13 @@ class LDMSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._settingsChanged()
 
     def _useBundle(self):
-        spec = self.settings.specification
-        self.inputs.use(spec, SequenceGuess(spec.sequences) if spec else None, Preflight(spec, self.settings.prepare) if spec else None)
+        spec, brain = self.settings.specification, self.brain.choice
+        checker = Preflight(spec, self.settings.prepare, brain) if spec else None
+        self.inputs.use(spec, SequenceGuess(spec.sequences) if spec else None, checker)
 
     def _ready(self):
         if self.readiness is not None:
+            self.brain.follow(self.inputs.findings)
             self.readiness.update()
 
     def _resultArrived(self, result):

@@ -11,6 +11,7 @@ import slicer
 import vtk
 
 from LDMSegLib.errors import InputError, OutputError
+from LDMSegModule.BrainMask import BrainMask
 from LDMSegModule.NiftiFile import NiftiFile
 from LDMSegModule.VolumeGeometry import VolumeGeometry
 
@@ -38,19 +39,31 @@ class CaseExport:
             InputError: A node has no voxels.
             OutputError: The folder or a file cannot be written.
         """
-        folder = Path(folder)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(
-                f"the folder {folder} cannot be made ({error.strerror}), expected a place for temporary files; choose another in "
-                "Slicer's settings"
-            ) from None
+        folder = _made(folder)
         files = {}
         for name, node in nodes.items():
             files[name] = folder / f"{name}.nii"
             self.image(node).write(files[name])
         return files
+
+    def write_mask(self, node: Any, folder: str | Path) -> Path:
+        """Write a brain mask on its own grid, 0 and 1.
+
+        Args:
+            node: vtkMRMLSegmentationNode or vtkMRMLLabelMapVolumeNode.
+            folder: made where it is missing.
+
+        Returns:
+            The file.
+
+        Raises:
+            InputError: The mask marks nothing, or lies under a transform that no matrix describes.
+            OutputError: The folder or the file cannot be written.
+        """
+        mask = BrainMask.of(node).file()
+        file = _made(folder) / "brain_mask.nii"
+        mask.write(file)
+        return file
 
     def image(self, node: Any) -> NiftiFile:
         """One volume in world space.
@@ -65,6 +78,18 @@ class CaseExport:
             return _resampled(node, geometry)
         array = slicer.util.arrayFromVolume(node)
         return NiftiFile(array, geometry.world)
+
+
+def _made(folder: str | Path) -> Path:
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"the folder {folder} cannot be made ({error.strerror}), expected a place for temporary files; choose another in "
+            "Slicer's settings"
+        ) from None
+    return folder
 
 
 def _resampled(node: Any, geometry: VolumeGeometry) -> NiftiFile:

@@ -12,12 +12,14 @@ WARNING = "warning"
 class Finding:
     """One sentence. A "problem" keeps the run from starting; a "warning" doesn't.
 
-    `sequences` names the inputs it is about, for marking them in the panel.
+    `sequences` names the inputs it is about, for marking them in the panel; `preparing` says that it is about the preparation of
+    raw scans.
     """
 
     severity: str
     text: str
     sequences: tuple[str, ...] = ()
+    preparing: bool = False
 
     @property
     def is_problem(self) -> bool:

@@ -58,7 +58,11 @@ class Installation:
     def absent(self) -> tuple[Requirement, ...]:
         """What cannot even be found by this process, which shares its packages with the background process."""
         importlib.invalidate_caches()
-        return tuple(requirement for requirement in self._requirements if importlib.util.find_spec(requirement.module) is None)
+        return tuple(requirement for requirement in self._requirements if not self.has(requirement))
+
+    def has(self, requirement: Requirement) -> bool:
+        """Whether a package can be found by this process; nothing is imported."""
+        return importlib.util.find_spec(requirement.module) is not None
 
     def start_check(self, done: Callable[[Installed], None]) -> BackgroundRun:
         """Begin the trial import; `poll()` what is returned until `done` is called."""
@@ -124,16 +128,19 @@ class Installation:
             self._installer.install([*source, TORCH.specifier])
         self._install(installed, source)
 
-    def install_alone(self, requirement: Requirement) -> None:
-        """Install one package of which only files are read, see `Requirement.alone`.
+    def install_one(self, requirement: Requirement) -> None:
+        """Install one package, with what it needs itself unless only files of it are read (see `Requirement.alone`).
 
         Raises:
-            InstallationError: with what to do.
+            InstallationError: with what to do; so if it needs others and torch is missing, which pip is not to choose by itself.
         """
-        self._installer.install(["--no-deps", requirement.specifier])
+        if not requirement.alone and not self.has(TORCH):
+            raise InstallationError(f"{requirement.package} needs PyTorch, which is missing; install what Set-up lists first.")
+        self._installer.install([*["--no-deps"] * requirement.alone, requirement.specifier])
+        importlib.invalidate_caches()
 
     def obtain(self, requirement: Requirement, ask: Callable[[str], bool]) -> bool:
-        """`install_alone` after asking; returns whether the user agreed.
+        """`install_one` after asking; returns whether the user agreed.
 
         Raises:
             InstallationError: with what to do.
@@ -143,7 +150,7 @@ class Installation:
             "Download and install it?"
         )
         if agreed:
-            self.install_alone(requirement)
+            self.install_one(requirement)
         return agreed
 
     def _install(self, installed: Installed, source: list[str]) -> None:

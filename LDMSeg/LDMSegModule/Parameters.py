@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import enum
-from typing import Annotated
+from typing import Annotated, Union
 
-from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
+from slicer import vtkMRMLLabelMapVolumeNode, vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
 from slicer.i18n import tr as _
 from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 
@@ -23,6 +23,16 @@ class Prepare(enum.Enum):
             Prepare.ALWAYS: _("prepare always"),
             Prepare.NEVER: _("never prepare"),
         }[self]
+
+
+class BrainExtraction(enum.Enum):
+    """The network that finds the brain in scans with a skull; the values are those of `ldmseg segment --brain-extraction`."""
+
+    DEEPBET = "deepbet"
+    HD_BET = "hd-bet"
+
+    def label(self) -> str:
+        return {BrainExtraction.DEEPBET: _("deepbet (light)"), BrainExtraction.HD_BET: _("hd-bet (stronger, slower)")}[self]
 
 
 class Map(enum.Enum):
@@ -48,6 +58,9 @@ class Parameters:
     t2w: vtkMRMLScalarVolumeNode
     t2f: vtkMRMLScalarVolumeNode
     prepare: Prepare = Prepare.AUTOMATIC
+    brainExtraction: BrainExtraction = BrainExtraction.DEEPBET
+    # as the wrapper knows it: not by |, and with the None
+    brainMask: Union[vtkMRMLSegmentationNode, vtkMRMLLabelMapVolumeNode, None]  # noqa: UP007
 
     bundle: str = ""
     mode: str = ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any, Protocol
 
@@ -12,9 +12,11 @@ import slicer
 
 from LDMSegLib.cases import checks
 from LDMSegLib.specification import Sequence
+from LDMSegModule.BrainChoice import BrainChoice
+from LDMSegModule.BrainMaskCheck import mask_findings
 from LDMSegModule.Finding import PROBLEM, WARNING, Finding
 from LDMSegModule.InputImage import InputImage
-from LDMSegModule.SegmentParameters import ALWAYS, NEVER
+from LDMSegModule.SegmentParameters import ALWAYS, DEEPBET, NEVER
 
 FEWEST_VOXELS = 8
 SMALLEST_MM = 40.0
@@ -37,11 +39,13 @@ class Preflight:
     """Checks the chosen volumes against a bundle's specification, in half a second at most.
 
     The sentences about single images are those of the command line (LDMSegLib.cases.checks), measured on every n-th voxel.
-    `prepare` is what `ldmseg segment --prepare` will be told: what it puts right is announced, not complained of.
+    `prepare` is what `ldmseg segment --prepare` will be told: what it puts right is announced, not complained of. `brain` says
+    how the brain will be told from the head.
     """
 
     specification: Sequences
     prepare: str = NEVER
+    brain: BrainChoice = BrainChoice()
 
     @property
     def _sequences(self) -> tuple[Sequence, ...]:
@@ -60,8 +64,10 @@ class Preflight:
                 images[name] = InputImage.of(node)
         images = {name: image for name, image in images.items() if _keep(_bad_values(name, image), findings)}
         findings += _same_voxels(images)
+        measured = {name: checks.inspect(image) for name, image in images.items()}
         if images:
-            findings += self._of_images(images)
+            findings += self._of_images(images, measured)
+        findings += self._of_mask(images, measured)
         return sorted(findings, key=lambda finding: not finding.is_problem)
 
     def _missing(self, chosen: Mapping[str, Any]) -> list[Finding]:
@@ -80,10 +86,20 @@ class Preflight:
                 findings.append(Finding(WARNING, text, (s.name,)))
         return findings
 
-    def _of_images(self, images: dict[str, InputImage]) -> list[Finding]:
+    def _reference(self, images: Mapping[str, InputImage]) -> str:
         wanted = self.specification.reference
-        reference = wanted if wanted in images else next(iter(images))
-        measured = {name: checks.inspect(image) for name, image in images.items()}
+        return wanted if wanted in images else next(iter(images), wanted)
+
+    def _of_mask(self, images: Mapping[str, InputImage], measured: Mapping[str, checks.Findings]) -> list[Finding]:
+        if self.brain.mask is None:
+            return []
+        name = self._reference(images)
+        background = measured[name].background if name in measured and not measured[name].skull else None
+        found = mask_findings(self.brain.mask, self.prepare, name, images.get(name), background)
+        return [replace(finding, preparing=True) for finding in found]
+
+    def _of_images(self, images: Mapping[str, InputImage], measured: Mapping[str, checks.Findings]) -> list[Finding]:
+        reference = self._reference(images)
         skull = [name for name, found in measured.items() if found.skull]
         others = [name for name in images if name != reference]
         said = {name: found for name, found in measured.items() if self.prepare == NEVER or not found.skull}
@@ -108,7 +124,8 @@ class Preflight:
         if self.prepare != NEVER:
             apart += [name for name, dice in overlaps.items() if dice < checks.LEAST_FOREGROUND_DICE and name not in apart]
             # with a skull nothing tells cheaply whether the patient has moved
-            return findings + _preparing(others if skull or self.prepare == ALWAYS else apart, skull, apart, reference)
+            moved = others if skull or self.prepare == ALWAYS else apart
+            return findings + _preparing(moved, skull, apart, reference, self.brain)
         nowhere = [name for name, dice in overlaps.items() if dice < NO_OVERLAP_DICE]
         for name in nowhere:
             text = f"The brains in {name} and {reference} do not overlap: check that they belong together and register them."
@@ -117,15 +134,25 @@ class Preflight:
         return findings + [_warning(text, rest) for text in checks.overlap_warnings(rest, reference)]
 
 
-def _preparing(moved: list[str], skull: list[str], apart: list[str], reference: str) -> list[Finding]:
+def _preparing(moved: list[str], skull: list[str], apart: list[str], reference: str, brain: BrainChoice) -> list[Finding]:
     """What will be done to raw scans before they are segmented, and why."""
-    if not (moved or skull):
+    masked, searched = brain.mask is not None, bool(skull) and brain.mask is None
+    if not (moved or skull or masked):
         return []
-    steps = [f"{', '.join(moved)} will be registered to {reference}"] * bool(moved) + ["the brain will be extracted"] * bool(skull)
+    by = f" by {brain.extraction}" if brain.extraction != DEEPBET else ""
+    steps = [f"{', '.join(moved)} will be registered to {reference}"] * bool(moved)
+    steps += [f"the brain will be extracted{by}"] * searched + ["the brain will be cut out by the brain mask"] * masked
     reasons = [f"{', '.join(skull)} with skull"] * bool(skull) + [f"{', '.join(apart)} not where {reference} is"] * bool(apart)
     why = f" ({'; '.join(reasons)})" if reasons else ""
     text = f"Before the segmentation {' and '.join(steps)}{why}, which takes a while; look at the picture of these steps afterwards."
-    return [Finding(WARNING, text, tuple(moved or skull))]
+    findings = [Finding(WARNING, text, tuple(moved or skull or (reference,)), preparing=True)]
+    if searched and not brain.installed:
+        text = (
+            f"The brain is to be extracted by {brain.extraction}, which is not installed: install it under Prepare raw scans, or choose "
+            f"{DEEPBET} or a brain mask there."
+        )
+        findings.append(Finding(PROBLEM, text, preparing=True))
+    return findings
 
 
 def _keep(finding: Finding | None, findings: list[Finding]) -> bool:

@@ -8,12 +8,13 @@ from typing import Any, Protocol
 
 from slicer.i18n import tr as _
 
+from LDMSegModule.BrainPanel import BrainPanel
 from LDMSegModule.InputsPanel import InputsPanel
 from LDMSegModule.PaceMemory import PaceMemory
 from LDMSegModule.Result import Result
 from LDMSegModule.ResultFiles import ResultFiles
 from LDMSegModule.SegmentPanel import Order
-from LDMSegModule.SegmentParameters import AUTOMATIC, SegmentParameters
+from LDMSegModule.SegmentParameters import AUTOMATIC, DEEPBET, NEVER, SegmentParameters
 from LDMSegModule.SettingsPanel import SettingsPanel
 from LDMSegModule.SyntheticVolume import is_synthetic
 
@@ -24,7 +25,7 @@ class Loader(Protocol):
 
 class SegmentJob:
     """Args:
-    inputs, settings: the parts that say what is to be run.
+    inputs, settings, brain: the parts that say what is to be run.
     loader: brings a result folder into the scene.
     files, memory: remember where the result's files lie and how fast the run was.
     arrived: told of a result that is now in the scene.
@@ -34,17 +35,18 @@ class SegmentJob:
         self,
         inputs: InputsPanel,
         settings: SettingsPanel,
+        brain: BrainPanel,
         loader: Loader,
         files: ResultFiles,
         memory: PaceMemory,
         arrived: Callable[[Result], None],
     ) -> None:
-        self._inputs, self._settings, self._loader = inputs, settings, loader
+        self._inputs, self._settings, self._brain, self._loader = inputs, settings, brain, loader
         self._files, self._memory, self._arrived = files, memory, arrived
 
     def order(self) -> Order:
         """As the panel is now; the parameters know no files yet."""
-        p = self._settings.parameters
+        p, brain = self._settings.parameters, self._brain.choice
         parameters = SegmentParameters(
             inputs={},
             output=Path(),
@@ -57,9 +59,12 @@ class SegmentJob:
             device=p.device,
             batch_size=p.batchSize,
             synthetic=any(is_synthetic(node) for node in self._inputs.nodes.values()),
-            prepare="" if p.prepare.value == AUTOMATIC else p.prepare.value,  # automatic is what the command does unasked
+            # automatic and deepbet are what the command does unasked
+            prepare="" if p.prepare.value == AUTOMATIC else p.prepare.value,
+            brain_extraction="" if brain.extraction == DEEPBET else brain.extraction,
         )
-        return Order(self._inputs.nodes, self._inputs.reference, parameters)
+        mask = None if p.prepare.value == NEVER else brain.mask
+        return Order(self._inputs.nodes, self._inputs.reference, parameters, mask)
 
     def deliver(self, folder: Path, reference: Any, seconds: float) -> str:
         """Bring a finished run's result into the scene and into review; returns a sentence about it."""

@@ -34,15 +34,18 @@ class SegmentWidgets:
 
 @dataclass(frozen=True, eq=False)
 class Order:
-    """What is to be segmented: a volume node for each sequence, the one whose grid the result takes, and how."""
+    """What is to be segmented: a volume node for each sequence, the one whose grid the result takes, how, and the brain's mask."""
 
     nodes: Mapping[str, Any]
     reference: Any
     parameters: SegmentParameters
+    brain_mask: Any = None
 
 
 class Exporter(Protocol):
     def write(self, nodes: Mapping[str, Any], folder: str | Path) -> dict[str, Path]: ...
+
+    def write_mask(self, node: Any, folder: str | Path) -> Path: ...
 
 
 class SegmentPanel:
@@ -138,8 +141,10 @@ class SegmentPanel:
             self._folders.remove(self._folder)
         self._folder, self._delivered = self._folders.new(), False
         self._scene, self._reference = order.reference.GetScene(), order.reference.GetID()
-        inputs = self._exporter.write(order.nodes, self._folder / "inputs")
-        self._run(replace(order.parameters, inputs=inputs, output=self._folder / "result"))
+        folder = self._folder / "inputs"
+        inputs = self._exporter.write(order.nodes, folder)
+        mask = self._exporter.write_mask(order.brain_mask, folder) if order.brain_mask is not None else None
+        self._run(replace(order.parameters, inputs=inputs, brain_mask=mask, output=self._folder / "result"))
 
     def _run(self, parameters: SegmentParameters) -> None:
         self._parameters, self._why_stopped = parameters, ""
@@ -237,5 +242,7 @@ class SegmentPanel:
         self._w.cancel.toolTip = _("Ends the background process within two seconds. Your volumes stay as they are.")
 
     def _remove_inputs(self) -> None:
-        for file in self._parameters.inputs.values() if self._parameters is not None else ():
-            Path(file).unlink(missing_ok=True)
+        if self._parameters is not None:
+            for file in (*self._parameters.inputs.values(), self._parameters.brain_mask):
+                if file is not None:
+                    Path(file).unlink(missing_ok=True)

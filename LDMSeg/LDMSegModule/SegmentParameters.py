@@ -9,6 +9,7 @@ from pathlib import Path
 from LDMSegLib.specification import Specification
 
 PREPARE = AUTOMATIC, ALWAYS, NEVER = "automatic", "always", "never"
+EXTRACTIONS = DEEPBET, HD_BET = "deepbet", "hd-bet"
 AUTO, CPU = "auto", "cpu"
 
 
@@ -16,7 +17,8 @@ AUTO, CPU = "auto", "cpu"
 class SegmentParameters:
     """One run of `ldmseg segment`. What is None or "" is left to the bundle.
 
-    `inputs` maps a sequence's name to its NIfTI file; `threshold` is a probability; `prepare` is one of `PREPARE`.
+    `inputs` maps a sequence's name to its NIfTI file; `threshold` is a probability; `prepare` is one of `PREPARE`,
+    `brain_extraction` one of `EXTRACTIONS`, and `brain_mask` a file to use instead.
     """
 
     inputs: Mapping[str, Path]
@@ -31,6 +33,8 @@ class SegmentParameters:
     batch_size: int = 8
     threads: int | None = None
     prepare: str = ""
+    brain_extraction: str = ""
+    brain_mask: Path | None = None
     synthetic: bool = False
     overwrite: bool = False
 
@@ -47,8 +51,9 @@ class SegmentParameters:
             found.append(f"The seed is {self.seed}, expected 0 or more.")
         if self.threshold is not None and not 0.0 < self.threshold <= 1.0:
             found.append(f"The threshold is {self.threshold:g}, expected a probability above 0 and at most 1.")
-        if self.prepare and self.prepare not in PREPARE:
-            found.append(f"Preparation is '{self.prepare}', expected one of {', '.join(PREPARE)}.")
+        for title, value, known in (("Preparation", self.prepare, PREPARE), ("Brain extraction", self.brain_extraction, EXTRACTIONS)):
+            if value and value not in known:
+                found.append(f"{title} is '{value}', expected one of {', '.join(known)}.")
         if specification is not None and self.mode and self.mode not in specification.modes:
             found.append(f"The bundle '{specification.name}' has no mode '{self.mode}'; choose one of {', '.join(specification.modes)}.")
         return found
@@ -67,6 +72,8 @@ class SegmentParameters:
             ("--threshold", self.threshold),
             ("--threads", self.threads),
             ("--prepare", self.prepare or None),
+            ("--brain-extraction", self.brain_extraction or None),
+            ("--brain-mask", self.brain_mask),
         ):
             if value is not None:
                 given += [option, str(value)]
@@ -83,4 +90,5 @@ class SegmentParameters:
         return [sequence.title for sequence in sequences if sequence.required and sequence.name not in self.inputs]
 
     def _absent(self) -> list[tuple[str, Path]]:
-        return [(name, path) for name, path in self.inputs.items() if not Path(path).exists()]
+        mask = {} if self.brain_mask is None else {"the brain mask": self.brain_mask}
+        return [(name, path) for name, path in {**self.inputs, **mask}.items() if not Path(path).exists()]

@@ -223,7 +223,7 @@ def test_a_package_for_the_sample_is_installed_after_asking_only(host, module, m
     asked, installed = [], []
     monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", lambda text, **_: asked.append(text) or agrees)
     logic = module.LDMSegLogic()
-    monkeypatch.setattr(logic.installation, "install_alone", installed.append)
+    monkeypatch.setattr(logic.installation, "install_one", installed.append)
     assert logic.installation.obtain(SAMPLE, Dialogs().ask) is agrees
     assert "nilearn" in asked[0] and "MB" in asked[0]
     assert installed == ([SAMPLE] if agrees else [])

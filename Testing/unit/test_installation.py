@@ -116,7 +116,7 @@ def test_an_optional_package_is_wanted_once_a_run_has_missed_it(python):
 
 def test_a_package_of_which_only_a_file_is_read_comes_alone(python):
     recorder = Recorder()
-    Installation(python, recorder, BASE).install_alone(SAMPLE)
+    Installation(python, recorder, BASE).install_one(SAMPLE)
     Installation(python, recorder, (GOOD, SAMPLE)).install(installed(missing=(SAMPLE, GOOD)))
     assert recorder.calls == [("--no-deps", SAMPLE.specifier), (GOOD.specifier,), ("--no-deps", SAMPLE.specifier)]
     there = Requirement("pytest", "not to be imported", "1.0", 1.0, "", alone=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import tempfile
@@ -168,6 +169,7 @@ def add_desktop_functions(application: Application, paths: dict[str, str]) -> li
         setattr(util, name, lambda text, *a, **k: dialogs.ask(text))
     for name in ("confirmOkCancelDisplay", "confirmYesNoDisplay", "confirmRetryCloseDisplay"):
         setattr(util, name, lambda text, *a, **k: bool(dialogs.ask(text)))
+    util.WaitCursor = contextlib.nullcontext
     util.showStatusMessage = lambda text, duration=0: None
     QtWidgets.QFileDialog.getExistingDirectory = staticmethod(folder)
     return visited

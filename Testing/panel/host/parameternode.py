@@ -41,7 +41,8 @@ class _Parameter:
         if typing.get_origin(hint) is Annotated:
             self.kind, *self.annotations = typing.get_args(hint)
         self.default = default
-        self.is_node = isinstance(self.kind, type) and issubclass(self.kind, slicer.vtkMRMLNode)
+        self.nodes = _node_classes(self.kind)
+        self.is_node = bool(self.nodes)
         self.is_enum = isinstance(self.kind, type) and issubclass(self.kind, enum.Enum)
         if not (self.is_node or self.is_enum or self.kind in (int, float, str, bool)):
             raise HostError(f"the parameter '{name}' is of {hint}, which the host cannot keep in a node")
@@ -49,7 +50,7 @@ class _Parameter:
             self.default = None if self.is_node else next(iter(self.kind)) if self.is_enum else self.kind()
 
     def check(self, value: Any) -> None:
-        accepted = (int, float) if self.kind is float else self.kind
+        accepted = self.nodes if self.is_node else (int, float) if self.kind is float else self.kind
         if value is None and self.is_node:
             return
         if not isinstance(value, accepted) or (isinstance(value, bool) and self.kind in (int, float)):
@@ -60,9 +61,14 @@ class _Parameter:
             if isinstance(annotation, Choice) and value not in annotation.choices:
                 raise ValueError(f"the parameter '{self.name}' was given {value!r}, expected one of {annotation.choices}")
 
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Under which names it may be kept: a union has one for each of its kinds, None among them."""
+        return (self.name,) if len(self.nodes) < 2 else tuple(f"{self.name}.{k}" for k in range(len(self.nodes) + 1))
+
     def read(self, node: Any) -> Any:
         if self.is_node:
-            return node.GetNodeReference(self.name)
+            return next((node.GetNodeReference(key) for key in self.keys if node.HasParameter(key)), None)
         text = node.GetParameter(self.name)
         if self.is_enum:
             return self.kind[text]
@@ -70,14 +76,30 @@ class _Parameter:
 
     def write(self, node: Any, value: Any) -> None:
         self.check(value)
-        if self.is_node:
-            node.SetParameter(self.name, "")
-            node.SetNodeReferenceID(self.name, value.GetID() if value is not None else None)
-        else:
+        if not self.is_node:
             node.SetParameter(self.name, value.name if self.is_enum else str(value))
+            return
+        for key in self.keys[1:] and self.keys:
+            node.UnsetParameter(key)
+            node.RemoveNodeReferenceIDs(key)
+        key = self.keys[-1] if value is None else self.keys[[isinstance(value, kind) for kind in self.nodes].index(True)]
+        node.SetParameter(key, "")
+        node.SetNodeReferenceID(key, value.GetID() if value is not None else None)
 
     def is_in(self, node: Any) -> bool:
-        return node.HasParameter(self.name)
+        return any(node.HasParameter(key) for key in self.keys)
+
+
+def _node_classes(hint: Any) -> tuple[type, ...]:
+    """The node classes that a hint names; none for other kinds. Several only in the one form that Slicer knows."""
+    kinds = (hint,)
+    if typing.get_origin(hint) is typing.Union:
+        kinds = typing.get_args(hint)
+        if type(None) not in kinds:
+            raise HostError(f"a union of nodes needs None, as Slicer's wrapper starts with it: {hint}")
+        kinds = tuple(kind for kind in kinds if kind is not type(None))
+    found = tuple(kind for kind in kinds if isinstance(kind, type) and issubclass(kind, slicer.vtkMRMLNode))
+    return found if len(found) == len(kinds) else ()
 
 
 def parameterNodeWrapper(cls: type | None = None) -> Any:
@@ -209,7 +231,7 @@ class _Connector:
                 widget.addItem(label(value))
         elif parameter.is_node and type(widget) is slicer.qMRMLNodeComboBox:
             signal = "currentNodeChanged"
-            widget.nodeTypes = [parameter.kind.__name__]
+            widget.nodeTypes = [kind.__name__ for kind in parameter.nodes]
         elif self.property is None:
             raise RuntimeError(f"Unable to create GUI connector from datatype '{parameter.kind}' to widget type '{type(widget)}'")
         elif self.property == "value":
