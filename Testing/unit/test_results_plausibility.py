@@ -146,6 +146,20 @@ def test_the_measures_of_the_images_have_their_known_values():
     assert found["correlation/a/c"] == pytest.approx(0.0, abs=0.03)
     assert found["skewness/c"] == pytest.approx(2.0, rel=0.1)
     assert found["asymmetry/a/c"] == pytest.approx(found["skewness/a"] - found["skewness/c"])
+    swapped = image_measures(mri[[2, 1, 0]], ("a", "b", "c"), 0.0)
+    assert swapped["difference/a/c"] == pytest.approx(-found["difference/a/c"])
+
+
+def test_what_lights_up_in_one_of_two_like_images_shows_in_their_difference():
+    rng = np.random.default_rng(1)
+    before = rng.normal(0.0, 0.5, (30, 30, 30))
+    after = before + rng.normal(0.0, 0.1, before.shape)
+    plain = image_measures(np.stack([before, after]), ("t1n", "t1c"), 0.0)
+    after[10:13, 10:13, 10:13] += 3.0
+    lit = image_measures(np.stack([before, after]), ("t1n", "t1c"), 0.0)
+    assert abs(plain["difference/t1n/t1c"]) < 0.2 and lit["difference/t1n/t1c"] < -1.0
+    twice = image_measures(np.stack([before, 100.0 * after - 7.0]), ("t1n", "t1c"), 0.0)
+    assert twice["difference/t1n/t1c"] == pytest.approx(lit["difference/t1n/t1c"], rel=1e-3)  # units do not matter
 
 
 def test_a_region_of_a_few_voxels_has_no_contrast():
