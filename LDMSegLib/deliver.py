@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from LDMSegLib.cases.case import Case
-from LDMSegLib.cases.preparation import Prepared
+from LDMSegLib.cases.prepared import Prepared
 from LDMSegLib.results.dicom_seg import dicom_seg
 from LDMSegLib.results.provenance import plain
 from LDMSegLib.results.segmentation import Segmentation

@@ -9,32 +9,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
-from LDMSegLib.cases.agreement import AWAY_MM
-from LDMSegLib.cases.brain import SUITS_DEEPBET, around, find_brain, whole_brain
-from LDMSegLib.cases.case import Case, Home
-from LDMSegLib.cases.checks import LARGEST_CUT_CM2, Findings, largest_cut
-from LDMSegLib.cases.geometry import resample_inside, resample_to
+from LDMSegLib.cases.brain import around, find_brain, whole_brain
+from LDMSegLib.cases.brain_mask import doubts_of_brain, given_mask
+from LDMSegLib.cases.case import Case
+from LDMSegLib.cases.checks import Findings
+from LDMSegLib.cases.fit import AROUND_BRAIN_MM, DOUBTFUL, doubt
+from LDMSegLib.cases.geometry import resample_to
 from LDMSegLib.cases.plan import Plan, Wishes
 from LDMSegLib.cases.prepared import Prepared, Step
-from LDMSegLib.cases.read import read_label_map
-from LDMSegLib.cases.registration import Registration, register
+from LDMSegLib.cases.registration import register
 from LDMSegLib.cases.space import Space
+from LDMSegLib.cases.together import Together
 from LDMSegLib.cases.volume import Volume
-from LDMSegLib.errors import InputError
 from LDMSegLib.events import Reporter, Silent
-
-# Agreement is measured in the brain and this far around it.
-AROUND_BRAIN_MM = 10.0
-
-# How many times better two images must agree where registration ended than 8 mm away (`agreement.distinctness`): see
-# Documentation/decisions.md for what was measured. Below the first a second search is made and the user is warned; below the
-# second the images are refused.
-DOUBTFUL, UNRELATED = 1.9, 1.75
 
 
 def prepare_case(
@@ -88,17 +79,15 @@ class _Work:
         reporter: Reporter,
         warnings: list[str],
     ) -> None:
-        self.volumes, self.findings, self.reference = volumes, findings, reference
+        self.images = Together(volumes, reference)
+        self.volumes, self.findings, self.reference, self.fixed = volumes, findings, reference, volumes[reference]
         self.space, self.todo, self.reporter, self.warnings = space, todo, reporter, warnings
-        self.fixed = volumes[reference]
         self.mask = np.zeros(self.fixed.shape, bool)
-        self.onto = {name: np.eye(4) for name in volumes}
         self.to_space = np.eye(4)
         self.steps: list[Step] = []
         self.qualities: dict[str, float] = {}
         self.distinct: dict[str, float] = {}
         self.seconds: dict[str, float] = {}
-        self._onto_reference: dict[str, np.ndarray] = {}
         self._done, self._all = 0, int(todo.strip) + len(todo.register) + int(todo.align) + 1
 
     def find_brain(self, wishes: Wishes) -> None:
@@ -106,27 +95,27 @@ class _Work:
         if not self.todo.strip or not (found.skull or wishes.mask):
             self.mask = self.fixed.array != (found.background or 0.0)
             return
-        with_mask = wishes.mask is not None
-        self.mask = self._timed("brain", lambda: self._given(wishes) if with_mask else self._found(wishes.extraction))
+        mine = (self.fixed, self.reference)
+        method = None if wishes.mask else wishes.extraction
+        find = (lambda: whole_brain(find_brain(self.fixed, method), *mine)) if method else (lambda: given_mask(wishes.mask, *mine))
+        self.mask = self._timed("brain", find)
+        self.warnings += doubts_of_brain(self.mask, method, *mine)
         litres = np.count_nonzero(self.mask) * abs(np.linalg.det(self.fixed.affine[:3, :3])) / 1e6
-        cut = largest_cut(self.mask, self.fixed.affine) / 100.0
-        if cut > LARGEST_CUT_CM2:
-            self.warnings.append(
-                f"the field of view of {self.reference} cuts through the brain ({cut:.0f} cm² of it lie on one face of the image); "
-                "what lies outside cannot be segmented, use whole-brain images"
-            )
-        how = "given" if with_mask else f"by {wishes.extraction}"
-        self._step(f"Brain, {how}", self.fixed.array, self.mask, self.fixed.affine, f"{litres:.2f} litres")
+        title = f"Brain, {f'by {method}' if method else 'given'}"
+        self.steps.append(Step(title, self.fixed.array, self.mask, self.fixed.affine, f"{litres:.2f} litres"))
 
     def register(self) -> None:
         near = around(self.mask, self.fixed, AROUND_BRAIN_MM)
         for name in self.todo.register:
-            found = self._timed(f"register_{name}", lambda name=name: register(self.volumes[name], self.fixed, near, DOUBTFUL))
-            self._judge(name, found)
-            self.onto[name] = found.matrix
-            image = self._on_reference(name)
+            moving = self.volumes[name]
+            found = self._timed(f"register_{name}", lambda moving=moving: register(moving, self.fixed, near, DOUBTFUL))
+            self.qualities[name], self.distinct[name] = found.quality, found.distinct
+            said = doubt(found, (name, moving.path), (self.reference, self.fixed.path))
+            self.warnings += [said] if said else []
+            self.images.onto[name] = found.matrix
             measure = f"{_motion(found.matrix, self.fixed)}, agreement {found.quality:.2f}"
-            self._step(f"{name} onto {self.reference}", image, self.mask, self.fixed.affine, measure)
+            step = Step(f"{name} onto {self.reference}", self.images.on_reference(name), self.mask, self.fixed.affine, measure)
+            self.steps.append(step)
 
     def align(self) -> None:
         if not self.todo.align:
@@ -139,26 +128,22 @@ class _Work:
     def prepared(self, id: str, missing: tuple[str, ...], wishes: Wishes) -> Prepared:
         grid, shape = self.space.affine, self.space.shape
         brain = resample_to(self.mask.astype(np.float32), self.to_space @ self.fixed.affine, grid, shape) > 0.5
-
-        def one(name: str) -> Volume:
-            volume = self.volumes[name]
-            empty = self.findings[name].background or 0.0
-            moved = resample_inside(volume.array - np.float32(empty), self.to_space @ self.onto[name] @ volume.affine, grid, brain)
-            return Volume(moved, grid, volume.path)
-
-        with ThreadPoolExecutor(max_workers=2) as pool:
-            volumes = dict(zip(self.volumes, pool.map(one, self.volumes), strict=True))
+        empty = {name: self.findings[name].background or 0.0 for name in self.volumes}
+        volumes = self.images.inside(brain, grid, self.to_space, empty)
         if self.todo.align:
             model = resample_to(self.space.brain.array, self.space.brain.affine, grid, shape) > 0.1 * self.space.brain.array.max()
             measure = f"{_motion(self.to_space, self.fixed)}, agreement {self.qualities[self.space.name]:.2f}"
             title = f"{self.reference} turned like {self.space.name}"
-            self._step(title, volumes[self.reference].array, model, grid, measure)
+            self.steps.append(Step(title, volumes[self.reference].array, model, grid, measure))
         self._tell()
-        home = self._home(wishes.result_on or self.reference)
+        home = self.images.home(wishes.result_on or self.reference, self.mask, self.to_space)
         case = Case(id, volumes, self.reference, tuple(self.warnings), missing, home)
-        transforms = {(name, self.reference): matrix for name, matrix in self.onto.items() if name != self.reference}
+        transforms = {(name, self.reference): matrix for name, matrix in self.images.onto.items() if name != self.reference}
         transforms[self.reference, self.space.name] = self.to_space
-        record = {
+        return Prepared(case, transforms, brain, tuple(self.steps), self._record(transforms))
+
+    def _record(self, transforms: Mapping[tuple[str, str], np.ndarray]) -> dict[str, Any]:
+        return {
             "steps": [f"{step.title}: {step.measure}" for step in self.steps],
             "reasons": list(self.todo.reasons),
             "agreement": {name: round(value, 4) for name, value in self.qualities.items()},
@@ -166,74 +151,6 @@ class _Work:
             "matrices_ras_mm": {f"{a}_to_{b}": matrix.tolist() for (a, b), matrix in transforms.items()},
             "seconds": {name: round(value, 3) for name, value in self.seconds.items()},
         }
-        return Prepared(case, transforms, brain, tuple(self.steps), record)
-
-    def _home(self, name: str) -> Home:
-        """The grid of one sequence, with every image resampled onto it for the report."""
-        if name not in self.volumes:
-            raise InputError(f"the result is wanted on {name}, which is not there; choose one of {', '.join(self.volumes)}")
-        target = self.volumes[name]
-        if name == self.reference:
-            return Home(name, target, self.to_space, self.mask, {other: self._on_reference(other) for other in self.volumes})
-        back = np.linalg.inv(self.onto[name])
-
-        def on_target(array: np.ndarray, matrix: np.ndarray, affine: np.ndarray) -> np.ndarray:
-            return resample_to(array, matrix @ affine, target.affine, target.shape)
-
-        images = {
-            other: volume.array if other == name else on_target(volume.array, back @ self.onto[other], volume.affine)
-            for other, volume in self.volumes.items()
-        }
-        inside = on_target(self.mask.astype(np.float32), back, self.fixed.affine) > 0.5
-        return Home(name, target, self.to_space @ self.onto[name], inside, images)
-
-    def _on_reference(self, name: str) -> np.ndarray:
-        """A sequence on the reference's grid, once computed."""
-        if name not in self._onto_reference:
-            volume = self.volumes[name]
-            here = name == self.reference
-            moved = (
-                volume.array if here else resample_to(volume.array, self.onto[name] @ volume.affine, self.fixed.affine, self.fixed.shape)
-            )
-            self._onto_reference[name] = moved
-        return self._onto_reference[name]
-
-    def _given(self, wishes: Wishes) -> np.ndarray:
-        given = read_label_map(wishes.mask)
-        mask = resample_to((given.array > 0).astype(np.float32), given.affine, self.fixed.affine, self.fixed.shape) > 0.5
-        if not mask.any():
-            raise InputError(
-                f"the brain mask {wishes.mask} marks nothing in {self.fixed.path or self.reference} ({self.reference}), expected a mask "
-                "of its brain in the same world; check that the two belong together"
-            )
-        return mask
-
-    def _found(self, method: str) -> np.ndarray:
-        if method == "deepbet" and self.reference not in SUITS_DEEPBET:
-            self.warnings.append(
-                f"the brain was looked for in {self.reference}, because no T1 image is there, and deepbet knows T1 images only; look at "
-                "the picture of this step, choose --brain-extraction hd-bet or give a mask with --brain-mask"
-            )
-        return whole_brain(find_brain(self.fixed, method), self.fixed, self.reference)
-
-    def _judge(self, name: str, found: Registration) -> None:
-        self.qualities[name] = found.quality
-        pair = [f"{self.volumes[n].path or n} ({n})" for n in (name, self.reference)]
-        self.distinct[name] = found.distinct
-        how = f"where it fits best they agree {found.distinct:.2f} times as well as {AWAY_MM:g} mm away, expected at least {DOUBTFUL:g}"
-        if found.distinct < UNRELATED:
-            raise InputError(
-                f"{pair[0]} does not fit {pair[1]} wherever it is moved ({how}), as images of different patients do not; check that both "
-                "show one patient's whole head and give the right file, or images that are in register with --prepare never"
-            )
-        if found.distinct < DOUBTFUL:
-            self.warnings.append(
-                f"{name} could hardly be brought onto {self.reference} ({how}, {found.attempts} searches made); look at the picture of "
-                "this step before using the result"
-            )
-
-    def _step(self, title: str, image: np.ndarray, outline: np.ndarray, affine: np.ndarray, measure: str) -> None:
-        self.steps.append(Step(title, image, outline, affine, measure))
 
     def _timed(self, name: str, work: Callable[[], Any]) -> Any:
         self._tell()

@@ -11,7 +11,8 @@ from LDMSegLib.cases.case import Case, Images, assemble, case_id, known_files, l
 from LDMSegLib.cases.checks import image_warnings
 from LDMSegLib.cases.naming import find_case, find_cohort
 from LDMSegLib.cases.plan import AUTOMATIC, NEVER, Plan, Wishes, plan
-from LDMSegLib.cases.preparation import Prepared, prepare_case
+from LDMSegLib.cases.preparation import prepare_case
+from LDMSegLib.cases.prepared import Prepared
 from LDMSegLib.cases.space import find_space
 from LDMSegLib.errors import InputError
 from LDMSegLib.events import Reporter

@@ -16,8 +16,8 @@ import numpy as np
 
 from LDMSegLib.cases import registration
 from LDMSegLib.cases.brain import around, find_brain, whole_brain
+from LDMSegLib.cases.fit import AROUND_BRAIN_MM, DOUBTFUL, UNRELATED
 from LDMSegLib.cases.geometry import resample_to
-from LDMSegLib.cases.preparation import AROUND_BRAIN_MM, DOUBTFUL, UNRELATED
 from LDMSegLib.cases.read import read_volume
 from LDMSegLib.cases.registration import register
 from LDMSegLib.cases.volume import Volume

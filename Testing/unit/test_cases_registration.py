@@ -11,8 +11,8 @@ from scipy.spatial.transform import Rotation
 
 from LDMSegLib.cases import registration
 from LDMSegLib.cases.agreement import distinctness, mutual_information
+from LDMSegLib.cases.fit import DOUBTFUL, UNRELATED
 from LDMSegLib.cases.geometry import resample_to
-from LDMSegLib.cases.preparation import DOUBTFUL, UNRELATED
 from LDMSegLib.cases.registration import register
 from LDMSegLib.cases.volume import Volume
 from LDMSegLib.errors import InputError

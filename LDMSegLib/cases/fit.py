@@ -1,0 +1,41 @@
+"""Whether two images that were registered belong to one patient: where the two lines are drawn."""
+
+from __future__ import annotations
+
+from LDMSegLib.cases.agreement import AWAY_MM
+from LDMSegLib.cases.registration import Registration
+from LDMSegLib.errors import InputError
+
+# Agreement is measured in the brain and this far around it.
+AROUND_BRAIN_MM = 10.0
+
+# How many times better two images must agree where registration ended than 8 mm away (`agreement.distinctness`): see
+# Documentation/decisions.md for what was measured. Below the first a second search is made and the user is warned; below the
+# second the images are refused.
+DOUBTFUL, UNRELATED = 1.9, 1.75
+
+
+def doubt(found: Registration, moving: tuple[str, object], fixed: tuple[str, object]) -> str | None:
+    """What is to be said of a registration that hardly fits; None of one that does.
+
+    Args:
+        found: with its distinctness, which was asked for.
+        moving: the moved sequence's name, and its file if there is one.
+        fixed: the same of the sequence that it was brought onto.
+
+    Raises:
+        InputError: the images fit nowhere, as those of two patients do not.
+    """
+    how = f"where it fits best they agree {found.distinct:.2f} times as well as {AWAY_MM:g} mm away, expected at least {DOUBTFUL:g}"
+    if found.distinct < UNRELATED:
+        one, other = (f"{file or name} ({name})" for name, file in (moving, fixed))
+        raise InputError(
+            f"{one} does not fit {other} wherever it is moved ({how}), as images of different patients do not; check that both "
+            "show one patient's whole head and give the right file, or images that are in register with --prepare never"
+        )
+    if found.distinct < DOUBTFUL:
+        return (
+            f"{moving[0]} could hardly be brought onto {fixed[0]} ({how}, {found.attempts} searches made); look at the picture of "
+            "this step before using the result"
+        )
+    return None
