@@ -15,12 +15,10 @@ import numpy as np
 import pytest
 from commandline import run_here
 from scipy import ndimage
-from tiny_bundle import SEQUENCES, save_small_case, save_tiny_bundle, small_affine, tiny_specification
+from tiny_bundle import FLAIR_MOVED, SEQUENCES, save_raw_case, save_small_case, save_tiny_bundle, tiny_specification
 
 from LDMSegLib.cases import preparation
 from LDMSegLib.cases.registration import Registration
-
-SHIFT = np.array([8.0, -6.0, 4.0])
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -36,20 +34,8 @@ def network_cable_out():
 
 @pytest.fixture(scope="module")
 def raw(tmp_path_factory) -> Path:
-    """A case whose images are noisy all around (a skull, as far as the checks can tell) and whose FLAIR was moved; and a brain mask."""
-    folder = save_small_case(tmp_path_factory.mktemp("raw") / "raw")
-    rng = np.random.default_rng(0)
-    tissue = np.asarray(nib.load(folder / "raw_t1c.nii.gz").dataobj, np.float32)
-    for k, file in enumerate(sorted(folder.glob("*.nii.gz"))):
-        # One anatomy in four contrasts: sequences of one patient.
-        array = np.where(tissue > 0, tissue + k * 40 * np.sin(tissue / 30), 0)
-        affine = small_affine().copy()
-        if "t1c" in file.name:
-            nib.save(nib.Nifti1Image((array > 0).astype(np.uint8), affine), folder / "brain_mask.nii.gz")
-        if "t2f" in file.name:
-            affine[:3, 3] += SHIFT
-        nib.save(nib.Nifti1Image(array + rng.uniform(1, 9, array.shape).astype(np.float32), affine), file)
-    return folder
+    """See `tiny_bundle.save_raw_case`. Not to be changed."""
+    return save_raw_case(tmp_path_factory.mktemp("raw") / "raw")
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +73,7 @@ def test_transforms_pictures_and_what_was_done_are_kept(result):
 def test_a_moved_sequence_is_brought_back(result):
     matrix = np.array(json.loads((result / "provenance.json").read_text())["preparation"]["matrices_ras_mm"]["t2f_to_t1c"])
     # The image's own voxels are of 4 mm.
-    middle = np.append(SHIFT, 1.0)  # the world's origin lies in the middle of the image before it is moved
+    middle = np.append(FLAIR_MOVED, 1.0)  # the world's origin lies in the middle of the image before it is moved
     assert np.linalg.norm((matrix @ middle)[:3]) < 3.0
 
 
@@ -204,7 +190,7 @@ def test_raw_scans_without_t1c_are_brought_onto_t1n_and_the_result_says_so(raw, 
         f"transform_{a}.tfm" for a in ("t2w_to_t1n", "t2f_to_t1n", "t1n_to_SRI24")
     }
     matrix = np.array(record["preparation"]["matrices_ras_mm"]["t2f_to_t1n"])
-    assert np.linalg.norm((matrix @ np.append(SHIFT, 1.0))[:3]) < 3.0
+    assert np.linalg.norm((matrix @ np.append(FLAIR_MOVED, 1.0))[:3]) < 3.0
 
 
 def test_without_any_t1_the_brain_is_looked_for_in_what_is_there_with_a_warning(raw, any_bundle, tmp_path, capsys, monkeypatch):

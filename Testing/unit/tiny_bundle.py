@@ -146,3 +146,24 @@ def save_small_case(folder: Path, names=("t1n", "t1c", "t2w", "t2f"), affine: np
         image.set_data_dtype(np.int16)
         nib.save(image, folder / f"{folder.name}_{name}.nii.gz")
     return folder
+
+
+FLAIR_MOVED = np.array([8.0, -6.0, 4.0])
+"""mm, RAS: where the FLAIR of the raw case lies beside the others."""
+
+
+def save_raw_case(folder: Path) -> Path:
+    """A case whose images are noisy all around (a skull, as far as the checks can tell) and whose FLAIR was moved; and a brain mask."""
+    save_small_case(folder)
+    rng = np.random.default_rng(0)
+    tissue = np.asarray(nib.load(folder / f"{folder.name}_t1c.nii.gz").dataobj, np.float32)
+    for k, file in enumerate(sorted(folder.glob("*.nii.gz"))):
+        # One anatomy in four contrasts: sequences of one patient.
+        array = np.where(tissue > 0, tissue + k * 40 * np.sin(tissue / 30), 0)
+        affine = small_affine().copy()
+        if "t1c" in file.name:
+            nib.save(nib.Nifti1Image((array > 0).astype(np.uint8), affine), folder / "brain_mask.nii.gz")
+        if "t2f" in file.name:
+            affine[:3, 3] += FLAIR_MOVED
+        nib.save(nib.Nifti1Image(array + rng.uniform(1, 9, array.shape).astype(np.float32), affine), file)
+    return folder
