@@ -26,7 +26,8 @@ DRAWS_PER_MASK = 10
 
 @dataclass(frozen=True)
 class Wish:
-    """What is wanted. Masks that are empty or have less than `min_volume_ml` in all are not kept."""
+    """What is wanted. Masks are cut at the surface of the canvas's brain. Those are not kept that are empty, that lose more by it
+    than the bundle calls usual (`inside/<outermost region>`, see `results.plausibility`), or that have less than `min_volume_ml`."""
 
     count: int = 8
     seed: int = 0
@@ -47,12 +48,13 @@ class Mask:
 
 @dataclass(frozen=True)
 class Drawn:
-    """How many masks were drawn, kept, and not kept for being empty or too small."""
+    """How many masks were drawn, kept, and not kept for being empty, too far outside the brain or too small."""
 
     wanted: int
     kept: int
     drawn: int
     empty: int
+    outside: int
     too_small: int
 
 
@@ -105,19 +107,22 @@ def synthesize(
         raise Cancelled("cancelled before the first mask was finished, so there is no result; run it again")
     if not screen.kept:
         raise InputError(
-            f"none of {screen.drawn} drawn masks could be kept ({screen.empty} empty, {screen.too_small} below "
-            f"{wish.min_volume_ml:g} mL), expected {wish.count}; lower --min-volume or --threshold, or use another seed"
+            f"none of {screen.drawn} drawn masks could be kept ({screen.empty} empty, {screen.outside} too far outside "
+            f"the brain, {screen.too_small} below {wish.min_volume_ml:g} mL), expected {wish.count}; lower --min-volume or --threshold, or "
+            "use another seed"
         )
-    return Drawn(wish.count, screen.kept, screen.drawn, screen.empty, screen.too_small)
+    return Drawn(wish.count, screen.kept, screen.drawn, screen.empty, screen.outside, screen.too_small)
 
 
 class _Screen:
     """Looks at each member: decoded probabilities in, a kept or a rejected mask out."""
 
     def __init__(self, model: Model, canvas: Canvas, wish: Wish, on_mask: Callable[[Mask], None]) -> None:
-        self.kept = self.drawn = self.empty = self.too_small = 0
+        self.kept = self.drawn = self.empty = self.outside = self.too_small = 0
         self._spec, self._canvas, self._on_mask = model.specification, canvas, on_mask
         self._least_ml = wish.min_volume_ml
+        usual = self._spec.plausibility.ranges.get(f"inside/{self._spec.region_names[-1]}")
+        self._least_inside = usual.low if usual else 0.0
         self._threshold = self._spec.threshold if wish.threshold is None else wish.threshold
 
     def look(self, member: int, probabilities: torch.Tensor) -> None:
@@ -125,13 +130,17 @@ class _Screen:
         spec, canvas = self._spec, self._canvas
         nested = nest(probabilities, spec.regions).cpu().numpy()
         placed = from_grid(nested, canvas.placed, canvas.affine, canvas.shape)
+        drawn = self._voxels(placed)
         if canvas.inside is not None:
             placed *= canvas.inside
+        lost = drawn - self._voxels(placed)
         voxel = voxel_ml(canvas.affine)
         labels = label_map(placed, spec.labels, spec.regions, self._threshold, None, spec.min_component_mm3, voxel * 1000.0)
         volume = np.count_nonzero(labels) * voxel
         if volume == 0.0:
             self.empty += 1
+        elif lost > (1.0 - self._least_inside) * drawn:
+            self.outside += 1
         elif volume < self._least_ml:
             self.too_small += 1
         else:
@@ -139,6 +148,9 @@ class _Screen:
             masks = region_masks(labels, spec.labels, spec.regions)
             volumes = {name: float(np.count_nonzero(mask) * voxel) for name, mask in zip(spec.region_names, masks, strict=True)}
             self._on_mask(Mask(self.kept, member, labels, volumes))
+
+    def _voxels(self, probabilities: np.ndarray) -> int:
+        return np.count_nonzero(probabilities.max(axis=0) >= self._threshold)
 
 
 class _Share(Silent):

@@ -17,7 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
+from LDMSegLib.cases.canvas import placed_blank
 from LDMSegLib.cases.intensity import background
+from LDMSegLib.cases.space import find_space
 from LDMSegLib.diffusion.statistics import RunningStatistics
 from LDMSegLib.errors import InputError
 from LDMSegLib.examine import examine
@@ -45,7 +47,8 @@ def usual_ranges(measured: Sequence[Measures], margin: float = 0.5, factor: floa
         factor: the same for volumes, which differ by factors.
 
     Returns:
-        Ranges of the measures that at least `FEWEST` cases have. Doubt can't be too little, nor a reconstruction too good.
+        Ranges of the measures that at least `FEWEST` cases have. Doubt can't be too little, a reconstruction too good or
+        a mask too far inside.
     """
     values = defaultdict(list)
     for measures in measured:
@@ -61,7 +64,7 @@ def usual_ranges(measured: Sequence[Measures], margin: float = 0.5, factor: floa
             ranges[key] = Range(low / factor, high * factor)
         elif kind == "shell":
             ranges[key] = Range(0.0, high + more)
-        elif kind == "reconstruction":
+        elif kind in ("reconstruction", "inside"):
             ranges[key] = Range(low - more, 1.0)
         else:
             ranges[key] = Range(low - more, high + more)
@@ -100,8 +103,10 @@ def measured_cases(configuration: Configuration, run: Path, model: Model, seed: 
 
 
 def measured_lesions(configuration: Configuration, run: Path) -> Iterator[Measures]:
-    """Volumes of the label maps and contrasts of the lesion crops, as far as there are some."""
+    """Volumes and places of the label maps and contrasts of the lesion crops, as far as there are some."""
     names, voxel = [s.name for s in configuration.sequences], float(np.prod(configuration.grid.spacing))
+    space, placed, outer = find_space(configuration.grid.space), placed_blank(configuration.grid), configuration.regions[-1].name
+    brain = space.inside(placed.affine, placed.shape) if space else None
     maps, crops = run / "data" / "labelmaps.npz", run / "data" / "patches.npz"
     if maps.exists():
         with np.load(maps) as columns:
@@ -109,7 +114,11 @@ def measured_lesions(configuration: Configuration, run: Path) -> Iterator[Measur
         for name, soft in zip(named, regions, strict=True):
             if soft.any() and not configuration.keeps_out(str(name)):
                 measures = result_measures(soft / np.float32(255), soft > 127, configuration.regions, voxel)
-                yield {key: value for key, value in measures.items() if key.startswith("volume/")}
+                found = {key: value for key, value in measures.items() if key.startswith("volume/")}
+                whole = soft[-1] > 127
+                if brain is not None and whole.any():
+                    found[f"inside/{outer}"] = float(np.count_nonzero(whole & brain) / np.count_nonzero(whole))
+                yield found
     if crops.exists():
         with np.load(crops) as columns:
             named, images, regions = columns["name"], columns["image"], columns["regions"]

@@ -10,6 +10,7 @@ import numpy as np
 from LDMSegLib.cases.checks import image_warnings, inspect
 from LDMSegLib.cases.grid import PlacedGrid, place
 from LDMSegLib.cases.read import read_volume
+from LDMSegLib.cases.space import find_space
 from LDMSegLib.cases.volume import Volume
 from LDMSegLib.specification import Grid
 
@@ -32,12 +33,21 @@ class Canvas:
 
 
 def blank_canvas(grid: Grid) -> Canvas:
-    """A 1 mm grid along the RAS axes with the extent of the model's, around the place that the model's grid names."""
+    """A 1 mm grid along the RAS axes with the extent of the model's, around the place that the model's grid names.
+
+    Where the space of that grid is known, its average brain is the brain that is drawn into.
+    """
     spacing, shape = np.asarray(grid.spacing), np.asarray(grid.shape)
-    centre = np.asarray(grid.centre or (0.0, 0.0, 0.0))
+    centre = _centre(grid)
     wanted = np.ceil(spacing * shape / SPACING_MM - 1e-6).astype(int)
-    placed = PlacedGrid(_around(centre, spacing, shape), grid.shape)
-    return Canvas(placed, _around(centre, np.full(3, SPACING_MM), wanted), tuple(int(n) for n in wanted))
+    placed = placed_blank(grid)
+    affine, size, space = _around(centre, np.full(3, SPACING_MM), wanted), tuple(int(n) for n in wanted), find_space(grid.space)
+    return Canvas(placed, affine, size, inside=space.inside(affine, size) if space else None)
+
+
+def placed_blank(grid: Grid) -> PlacedGrid:
+    """The model's grid along the RAS axes, around the place that it names."""
+    return PlacedGrid(_around(_centre(grid), np.asarray(grid.spacing), np.asarray(grid.shape)), grid.shape)
 
 
 def canvas_like(path: str | Path, grid: Grid) -> Canvas:
@@ -52,6 +62,10 @@ def canvas_like(path: str | Path, grid: Grid) -> Canvas:
     inside = volume.array != (findings.background or 0.0)
     warnings = tuple(image_warnings({name: findings}, name))
     return Canvas(place(inside, volume.affine, grid), volume.affine, volume.shape, volume, inside, warnings)
+
+
+def _centre(grid: Grid) -> np.ndarray:
+    return np.asarray(grid.centre or (0.0, 0.0, 0.0))
 
 
 def _around(centre: np.ndarray, spacing: np.ndarray, shape: np.ndarray) -> np.ndarray:

@@ -7,10 +7,14 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+from scipy import ndimage
 
+from LDMSegLib.cases.geometry import resample_to
 from LDMSegLib.cases.volume import Volume
 
 _FOLDER = Path(__file__).parent / "reference_brain"
+# What is brain in the average, as a share of its brightest value, and the gaps between gyri that belong to it.
+_BRAIN, _GAPS_MM = 0.1, 4.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,6 +25,13 @@ class Space:
     affine: np.ndarray
     shape: tuple[int, int, int]
     brain: Volume
+
+    def inside(self, affine: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+        """(X, Y, Z) bool: the average brain without holes, on the grid given by `affine` (voxel→world RAS mm) and `shape`."""
+        array = resample_to(self.brain.array, self.brain.affine, affine, shape)
+        spacing = np.linalg.norm(np.asarray(affine)[:3, :3], axis=0).min()
+        closed = ndimage.binary_closing(array > _BRAIN * self.brain.array.max(), iterations=max(1, round(_GAPS_MM / spacing)))
+        return ndimage.binary_fill_holes(closed)
 
 
 def find_space(name: str) -> Space | None:

@@ -143,7 +143,8 @@ def _text(rows: list[dict[str, Any]], drawn: Drawn, target: Path) -> str:
     header = ["mask", *(name.replace("_ml", " mL") for name in rows[0] if name.endswith("_ml"))]
     lines = ["", table(shown, "<" + ">" * (len(header) - 1), header), ""]
     lines += [
-        f"  {drawn.drawn} drawn, {drawn.kept} kept, {drawn.empty} empty, {drawn.too_small} too small",
+        f"  {drawn.drawn} drawn, {drawn.kept} kept, {drawn.empty} empty, {drawn.outside} too far outside the brain, "
+        f"{drawn.too_small} too small",
         f"  montage  {target / 'montage.png'}",
     ]
     return "\n".join([*lines, "", f"SYNTHETIC: nobody's tumour. {RESEARCH_USE}"])

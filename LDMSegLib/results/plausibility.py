@@ -13,6 +13,8 @@ range nothing is checked: what is usual for gliomas is known to the bundle, not 
     shell/<region>                    how the members disagree, as the thickness in mm of a shell around a ball of the
                                       region's size: sum of 4 p (1 - p) over (36 pi)^(1/3) (sum of p)^(2/3)
     reconstruction/<region>           Dice of the region with what the autoencoder makes of it
+    inside/<region>                   share of a label map without image in the average brain of its space; synthetic masks with
+                                      less are not kept
 
 Two images that were given for each other can be told from other oddities: with the two exchanged, the measures are known
 without measuring anew, and they would be usual. Ranges are wide, so what is compared is how far all of them together lie from

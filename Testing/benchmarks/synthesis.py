@@ -21,6 +21,7 @@ from scipy import ndimage
 
 from LDMSegLib.cases.canvas import Canvas
 from LDMSegLib.cases.grid import PlacedGrid, to_grid
+from LDMSegLib.cases.space import find_space
 from LDMSegLib.metrics.bootstrap import bootstrap_interval
 from LDMSegLib.metrics.distances import SetDistance, compare_sets, wasserstein_per_feature
 from LDMSegLib.metrics.memorisation import nearest, nearest_among
@@ -59,11 +60,16 @@ def main() -> None:
     def keep(mask: Mask) -> None:
         generated.append(region_masks(mask.labels, spec.labels, spec.regions))
 
-    drawn = synthesize(model, Canvas(placed, placed.affine, placed.shape), Wish(arguments.count, arguments.seed), keep)
+    space = find_space(spec.grid.space)
+    inside = space.inside(placed.affine, placed.shape) if space else None
+    canvas = Canvas(placed, placed.affine, placed.shape, inside=inside)
+    drawn = synthesize(model, canvas, Wish(arguments.count, arguments.seed), keep)
     statistics = [[shape_statistics(masks, spec.regions, placed.affine) for masks in kind] for kind in (real, generated)]
     (theirs, names), (ours, _) = (feature_matrix(rows) for rows in statistics)
     print(f"Machine: {machine()}. Bundle {bundle.name}, {len(generated)} generated masks of {drawn.drawn} drawn, {len(real)} real ones.")
-    print(soundness(real, generated, statistics, brain(placed)))
+    print(f"Not kept: {drawn.empty} empty, {drawn.outside} too far outside the brain, {drawn.too_small} too small.")
+    brains = {"the average brain": np.ones(placed.shape, bool) if inside is None else inside, "the SRI24 atlas's brain": brain(placed)}
+    print(soundness(real, generated, statistics, brains))
     print(set_distances(theirs, ours, names, arguments.repeats, arguments.seed))
     print(feature_distances(theirs, ours, names, arguments.seed))
     print(memorisation([m[-1] for m in real], [m[-1] for m in generated], spec.region_names[-1]))
@@ -112,15 +118,18 @@ def brain(placed: PlacedGrid) -> np.ndarray:
     return ndimage.binary_fill_holes(ndimage.binary_closing(filled, iterations=3))
 
 
-def soundness(real: list[np.ndarray], generated: list[np.ndarray], statistics: list[list[dict]], inside: np.ndarray) -> str:
-    """Nesting violations, and how much of the masks lies in the atlas's brain: of real ones not quite all, heads differ."""
+def soundness(real: list[np.ndarray], generated: list[np.ndarray], statistics: list[list[dict]], brains: dict[str, np.ndarray]) -> str:
+    """Nesting violations, and how much of the masks lies in a brain: of real ones not quite all, heads differ."""
     body = []
     for name, kind, rows in zip(("real", "generated"), (real, generated), statistics, strict=True):
         violations = sum(any(value > 0 for key, value in row.items() if "_outside_" in key) for row in rows)
-        shares = np.array([np.count_nonzero(masks.any(axis=0) & inside) / np.count_nonzero(masks.any(axis=0)) for masks in kind])
-        wholly = f"{(shares == 1).mean():.0%}"
-        body.append((name, str(len(kind)), str(violations), f"{shares.mean():.3f}", f"{shares.min():.3f}", wholly))
-    head = ("masks", "how many", "with nesting violations", "share in the atlas's brain", "lowest share", "wholly inside")
+        cells = []
+        for inside in brains.values():
+            shares = np.array([np.count_nonzero(masks.any(axis=0) & inside) / np.count_nonzero(masks.any(axis=0)) for masks in kind])
+            cells += [f"{shares.mean():.3f}", f"{shares.min():.3f}", f"{(shares == 1).mean():.0%}"]
+        body.append((name, str(len(kind)), str(violations), *cells))
+    head = ("masks", "how many", "with nesting violations")
+    head += tuple(f"{what} in {name}" for name in brains for what in ("share", "lowest share", "wholly"))
     return table("Soundness", head, body)
 
 

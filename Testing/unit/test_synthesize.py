@@ -19,10 +19,11 @@ from LDMSegLib.models.bundle import read_bundle
 from LDMSegLib.models.device import choose_device
 from LDMSegLib.models.model import Model
 from LDMSegLib.results.labels import region_masks
-from LDMSegLib.specification import Grid, Mode, nesting
+from LDMSegLib.specification import Grid, Mode, Plausibility, Range, nesting
 from LDMSegLib.synthesize import DRAWS_PER_MASK, Wish, synthesize
 
-SMALL = Grid((6.0, 6.0, 6.0), (12, 12, 12), 4, centre=(10.0, 20.0, 30.0))
+SMALL = Grid((6.0, 6.0, 6.0), (12, 12, 12), 4, "nowhere", centre=(10.0, 20.0, 30.0))
+IN_SRI24 = replace(SMALL, space="SRI24", centre=(-119.0, 110.0, 71.5))
 
 
 @pytest.fixture(scope="module")
@@ -86,13 +87,14 @@ def test_masks_below_the_smallest_volume_are_counted_and_replaced_by_further_mem
 
 def test_it_gives_up_at_the_stated_limit_and_says_what_became_of_the_draws(model):
     with pytest.raises(
-        InputError, match=rf"none of {DRAWS_PER_MASK} drawn masks could be kept \(0 empty, {DRAWS_PER_MASK} below 90000 mL\)"
+        InputError,
+        match=rf"none of {DRAWS_PER_MASK} drawn masks could be kept \(0 empty, 0 too far outside the brain, {DRAWS_PER_MASK} below 90000 mL\)",
     ):
         draw(model, Wish(1, min_volume_ml=90_000.0))
 
 
 def test_empty_masks_are_counted(model):
-    with pytest.raises(InputError, match=rf"\({DRAWS_PER_MASK} empty, 0 below"):
+    with pytest.raises(InputError, match=rf"\({DRAWS_PER_MASK} empty, 0 too far"):
         draw(model, Wish(1, threshold=1.0))
 
 
@@ -123,6 +125,24 @@ def test_a_cancelled_drawing_keeps_what_it_has(model):
     assert (drawn.kept, drawn.wanted, len(kept)) == (2, 5, 2)
     with pytest.raises(Cancelled):
         synthesize(model, blank_canvas(SMALL), Wish(5), kept.append, cancellation=cancellation)
+
+
+def test_in_a_known_space_nothing_is_drawn_outside_its_average_brain(model):
+    canvas = blank_canvas(replace(IN_SRI24, centre=(-119.0, 45.0, 71.5)))  # where the brain ends in front or behind
+    assert 0.1 < canvas.inside.mean() < 0.9
+    _, (mask,) = draw(model, Wish(1), canvas)
+    assert mask.labels.any() and not mask.labels[~canvas.inside].any()
+
+
+def test_masks_further_outside_the_brain_than_the_bundle_calls_usual_are_replaced(tiny_bundle):
+    bundle = read_bundle(tiny_bundle)
+    spec = replace(bundle.specification, plausibility=Plausibility({"inside/WT": Range(0.99, 1.0)}))
+    strict = Model(replace(bundle, specification=spec), spec.mode("synthesis"), choose_device("cpu", "float32"))
+    edge = blank_canvas(replace(IN_SRI24, centre=(-119.0, 45.0, 71.5)))
+    with pytest.raises(InputError, match=rf"\(0 empty, {DRAWS_PER_MASK} too far outside the brain, 0 below"):
+        draw(strict, Wish(1), edge)
+    drawn, _ = draw(strict, Wish(1), replace(edge, inside=None))  # where nothing is known of a brain, all of it counts
+    assert (drawn.kept, drawn.outside) == (1, 0)
 
 
 def test_in_an_images_brain_nothing_is_drawn_outside_it(model, small_case):

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from tiny_bundle import LABELS, REGIONS, SEQUENCES, save_tiny_bundle, tiny_configurations, tiny_specification
 
+from LDMSegLib.cases.canvas import placed_blank
+from LDMSegLib.cases.space import find_space
 from LDMSegLib.models.bundle import read_bundle, verify
 from LDMSegLib.results.plausibility import implausible
 from Training import plausibility as script
@@ -79,7 +81,10 @@ def run(tmp_path):
 
 def test_label_maps_give_volumes_and_crops_contrasts_but_not_those_held_out(run):
     found = list(measured_lesions(configuration(), run))
+    place = found[0].pop("inside/WT")
     assert found[0] == {f"volume/{name}": pytest.approx(216 * 0.216) for name in ("ET", "TC", "WT")}
+    brain = find_space("SRI24").inside(placed_blank(configuration().grid).affine, SHAPE)
+    assert place == pytest.approx(brain[8:14, 8:14, 6:12].mean())
     assert len(found) == 2
     assert len(found[1]) == 18 and all(key.startswith("contrast/") for key in found[1])
 
