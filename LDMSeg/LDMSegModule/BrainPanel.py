@@ -69,6 +69,7 @@ class BrainPanel:
         self._dialogs, self._reference, self._changed = dialogs, reference, changed
         self._parameters: Any = None
         self._called_for = False
+        self._extracted: Any = None  # the brain that the notice speaks of
         widgets.extract.visible = finder is not None
         widgets.install.visible = False
         widgets.extract.connect("clicked(bool)", guard(self._extract))
@@ -101,7 +102,10 @@ class BrainPanel:
             "The network that finds the brain where the volumes show a skull. deepbet comes with the installation; hd-bet is stronger "
             "and slower and is installed when you ask for it."
         )
-        self._w.install.visible = not choice.installed
+        self._w.install.visible = not choice.installed and self._w.extraction.enabled
+        if self._extracted is not None and choice.mask is not self._extracted:
+            self._extracted = None
+            self._notice.clear()
         reference = self._reference()
         self._w.extract.enabled = reference is not None
         self._w.extract.toolTip = _(
@@ -118,6 +122,7 @@ class BrainPanel:
         volume = self._reference()
         if volume is None or self._parameters is None:
             return
+        self._extracted = None
         self._notice.clear()
         if problem := self._finder.problem:
             self._notice.problem(problem)
@@ -134,6 +139,7 @@ class BrainPanel:
         self._parameters.brainMask = segmentation
         said = _("The brain is in the scene as '{name}' and chosen as the brain mask: look at it, and correct it in the Segment Editor.")
         self._notice.show(said.format(name=segmentation.GetName()), GOOD)
+        self._extracted = segmentation
 
 
 def _why_off(choice: BrainChoice, never: bool) -> str:

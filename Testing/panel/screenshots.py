@@ -41,6 +41,11 @@ def main(patient: Path, result: Path, prepared: Path, target: Path) -> None:
     panel.choose("t2wSelector", panel.ui.t2fSelector.currentNode())
     picture("problem", "inputsGroup", "segmentGroup")
     panel.click("guessButton")
+    mask = _brain_of(panel.ui.t1cSelector.currentNode(), slicer)
+    panel.choose("brainMaskSelector", mask)
+    picture("brain_mask", "inputsGroup", "segmentGroup")
+    panel.choose("brainMaskSelector", None)
+    panel.ui.prepareGroup.collapsed = True
     panel.run("halfway", result)
     panel.click("segmentButton")
     panel.wait_until(lambda: "Member 12" in panel.text("runStage"))
@@ -69,6 +74,14 @@ def main(patient: Path, result: Path, prepared: Path, target: Path) -> None:
     picture("models", "modelsGroup")
     panel.close()
     print("\n".join(failures.take()) or f"pictures in {target}")
+
+
+def _brain_of(volume, slicer) -> object:
+    """A mask of the brain, as somebody might have drawn it: a label map in the scene."""
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", f"{volume.GetName()} brain")
+    node.CopyOrientation(volume)
+    slicer.util.updateVolumeFromArray(node, (slicer.util.arrayFromVolume(volume) > 0).astype("uint8"))
+    return node
 
 
 if __name__ == "__main__":

@@ -342,6 +342,8 @@ def test_its_brain_becomes_a_segmentation_that_is_chosen_as_the_mask(extension, 
     panel.click("segmentButton")
     panel.finished()
     assert given(played, "--brain-mask") is not None
+    panel.choose("brainMaskSelector", None)
+    assert panel.text("brainMessage") == "", "it is the mask no more"
 
 
 def test_when_it_fails_the_reason_is_told_and_the_scene_is_as_before(extension, panel, skull):
