@@ -13,7 +13,7 @@ from LDMSegLib.cases.volume import Volume
 BINS = 32
 
 # How far from where a registration ended agreement is measured again, to see how much the place matters (see `distinctness`).
-AWAY_MM = 8.0
+AWAY_MM = 12.0
 
 
 def mutual_information(moving: Volume, fixed: Volume, matrix: np.ndarray, inside: np.ndarray | None = None, mm: float = 2.0) -> float:
@@ -26,11 +26,12 @@ def mutual_information(moving: Volume, fixed: Volume, matrix: np.ndarray, inside
 
 
 def distinctness(moving: Volume, fixed: Volume, matrix: np.ndarray, inside: np.ndarray | None = None) -> float:
-    """How much better two images agree here than a little way off: their agreement over its mean 8 mm away in six directions.
+    """How much better two images agree here than a little way off: their agreement over its mean `AWAY_MM` away in six directions.
 
     Agreement itself depends on the sequences, on slice thickness, and on how much outline is in view, and so tells little about
     whether two images belong together: any two heads agree somewhat. But one patient's folds and ventricles fit in one place
-    only. Measured by Testing/benchmarks/strangers.py, see Documentation/decisions.md.
+    only. Ask for it `inside` the brain: the outlines of any two heads fit one another. Measured by
+    Testing/benchmarks/strangers.py, see Documentation/decisions.md.
     """
     compare = comparison(moving, fixed, inside)
     return distinct_by(compare, matrix, compare(matrix))

@@ -6,13 +6,13 @@ from LDMSegLib.cases.agreement import AWAY_MM
 from LDMSegLib.cases.registration import Registration
 from LDMSegLib.errors import InputError
 
-# Agreement is measured in the brain and this far around it.
-AROUND_BRAIN_MM = 10.0
+# Agreement is measured this deep inside the brain: further out there is the outline, and those of two patients fit as well.
+INSIDE_BRAIN_MM = 4.0
 
-# How many times better two images must agree where registration ended than 8 mm away (`agreement.distinctness`): see
-# Documentation/decisions.md for what was measured. Below the first a second search is made and the user is warned; below the
-# second the images are refused.
-DOUBTFUL, UNRELATED = 1.9, 1.75
+# How many times better two images must agree where registration ended than a little way off (`agreement.distinctness`): about once
+# where they have nothing to do with each other. See Documentation/decisions.md for what was measured. Below the first a second
+# search is made and the user is warned; below the second the images are refused.
+DOUBTFUL, UNRELATED = 1.3, 1.15
 
 
 def doubt(found: Registration, moving: tuple[str, object], fixed: tuple[str, object]) -> str | None:

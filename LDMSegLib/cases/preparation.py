@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from LDMSegLib.cases.brain import around, find_brain, whole_brain
+from LDMSegLib.cases.brain import deep, find_brain, whole_brain
 from LDMSegLib.cases.brain_mask import doubts_of_brain, given_mask
 from LDMSegLib.cases.case import Case
 from LDMSegLib.cases.checks import Findings
-from LDMSegLib.cases.fit import AROUND_BRAIN_MM, DOUBTFUL, doubt
+from LDMSegLib.cases.fit import DOUBTFUL, INSIDE_BRAIN_MM, doubt
 from LDMSegLib.cases.geometry import resample_to
 from LDMSegLib.cases.plan import Plan, Wishes
 from LDMSegLib.cases.prepared import Prepared, Step
@@ -105,10 +105,10 @@ class _Work:
         self.steps.append(Step(title, self.fixed.array, self.mask, self.fixed.affine, f"{litres:.2f} litres"))
 
     def register(self) -> None:
-        near = around(self.mask, self.fixed, AROUND_BRAIN_MM)
+        inside = deep(self.mask, self.fixed, INSIDE_BRAIN_MM)
         for name in self.todo.register:
             moving = self.volumes[name]
-            found = self._timed(f"register_{name}", lambda moving=moving: register(moving, self.fixed, near, DOUBTFUL))
+            found = self._timed(f"register_{name}", lambda moving=moving: register(moving, self.fixed, inside, DOUBTFUL))
             self.qualities[name], self.distinct[name] = found.quality, found.distinct
             said = doubt(found, (name, moving.path), (self.reference, self.fixed.path))
             self.warnings += [said] if said else []

@@ -14,7 +14,7 @@ import torch
 from scipy import ndimage
 
 from LDMSegLib.cases import brain
-from LDMSegLib.cases.brain import around, find_brain, whole_brain
+from LDMSegLib.cases.brain import deep, find_brain, whole_brain
 from LDMSegLib.cases.volume import Volume
 from LDMSegLib.errors import InputError
 from LDMSegLib.models.bundle import find_bundle
@@ -53,13 +53,22 @@ def test_what_has_not_the_size_of_a_brain_is_refused_with_its_size(scale, said):
 
 
 @pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (0.9, 0.9, 5.5)])
-def test_growing_a_mask_is_right_to_within_a_voxel(spacing):
+def test_deep_inside_a_mask_lies_what_is_far_from_its_outside_in_millimetres(spacing):
     volume = Volume(np.zeros((50, 54, 22), np.float32), np.diag([*spacing, 1.0]))
     mask = np.zeros(volume.shape, bool)
-    mask[20:31, 19:33, 8:13] = True
-    far = ndimage.distance_transform_edt(~mask, sampling=spacing)
-    grown = around(mask, volume, 10.0)
-    assert grown[far <= 10.0 - 2 * min(spacing)].all() and not grown[far > 10.0 + 2 * min(spacing)].any()
+    mask[10:40, 9:45, :13] = True  # the field of view ends in it
+    inner = deep(mask, volume, 4.0)
+    along = [np.flatnonzero(inner.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
+    for line, size, (first, last) in zip(along, spacing, ((10, 39), (9, 44), (0, 12)), strict=True):
+        off = int(4.0 // size)  # the voxel that many from the outermost is the first whose middle is more than 4 mm from the outside
+        assert (line[0], line[-1]) == (first + off, last - off)
+
+
+def test_where_nothing_lies_deep_the_mask_is_taken_whole():
+    volume = Volume(np.zeros((9, 9, 9), np.float32), np.eye(4))
+    mask = np.zeros(volume.shape, bool)
+    mask[3:6, 3:6, 3:6] = True
+    assert np.array_equal(deep(mask, volume, 4.0), mask)
 
 
 class Bright(torch.nn.Module):

@@ -89,7 +89,7 @@ def test_one_patients_images_stand_out_where_they_fit_and_two_patients_do_not_wh
     strange = register(Volume(other_contrast(head(seed=9)), moved((4, -5, 3), (6, 4, -5)) @ AFFINE), fixed, fixed.array > 0, DOUBTFUL)
     assert own.distinct > DOUBTFUL and own.attempts == 1
     assert strange.distinct < UNRELATED and strange.attempts == 2, "another start was tried"
-    assert distinctness(Volume(other_contrast(head()), AFFINE), fixed, moved((0, 0, 0), (8, 0, 0)), fixed.array > 0) < DOUBTFUL
+    assert distinctness(Volume(other_contrast(head()), AFFINE), fixed, moved((0, 0, 0), (12, 0, 0)), fixed.array > 0) < DOUBTFUL
 
 
 def test_a_search_that_is_not_good_enough_is_made_again_and_the_better_one_kept(monkeypatch):
