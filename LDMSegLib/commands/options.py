@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
 
-from LDMSegLib.cases.plan import CHOICES, Wishes
+from LDMSegLib.cases.plan import CHOICES, NEVER, Wishes
 from LDMSegLib.console import JSON_EVENTS
 from LDMSegLib.errors import InputError
 
@@ -76,7 +76,15 @@ def series_numbers(given: Mapping[str, Path]) -> dict[str, int]:
 
 
 def wishes(args: argparse.Namespace) -> Wishes:
-    """What `add_preparing` was answered."""
+    """What `add_preparing` was answered.
+
+    Raises:
+        InputError: a brain mask was given and is not to be used.
+    """
+    if args.prepare == NEVER and args.brain_mask is not None:
+        raise InputError(
+            f"--brain-mask {args.brain_mask} was given with --prepare never, which extracts no brain; leave one of the two out"
+        )
     return Wishes(args.prepare, args.brain_extraction, args.brain_mask, args.result_on)
 
 

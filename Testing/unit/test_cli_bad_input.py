@@ -297,3 +297,9 @@ def test_as_events_an_error_is_the_last_line_with_message_and_exit_code(case, ou
     last = json.loads(ran.out.splitlines()[-1])
     assert ran.code == 2 and ran.err == ""
     assert last["event"] == "error" and last["exit_code"] == 2 and "small_case_t2f.nii.gz" in last["message"]
+
+
+def test_a_brain_mask_that_would_not_be_used_is_not_passed_over(case, out, capsys, tiny_bundle):
+    mask = image(case, "t1c")
+    ran = run_here(capsys, "segment", case, "-o", out, "--bundle", tiny_bundle, "--prepare", "never", "--brain-mask", mask)
+    assert ran.code == 2 and f"--brain-mask {mask} was given with --prepare never" in ran.error and not out.exists()
