@@ -12,8 +12,11 @@ from LDMSegLib.cases.volume import Volume
 
 BINS = 32
 
+# Detail is what a blur of this width (standard deviation) takes away.
+DETAIL_MM = 5.0
+
 # How far from where a registration ended agreement is measured again, to see how much the place matters (see `distinctness`).
-AWAY_MM = 12.0
+AWAY_MM = 8.0
 
 
 def mutual_information(moving: Volume, fixed: Volume, matrix: np.ndarray, inside: np.ndarray | None = None, mm: float = 2.0) -> float:
@@ -25,31 +28,56 @@ def mutual_information(moving: Volume, fixed: Volume, matrix: np.ndarray, inside
     return comparison(moving, fixed, inside, mm)(matrix)
 
 
-def distinctness(moving: Volume, fixed: Volume, matrix: np.ndarray, inside: np.ndarray | None = None) -> float:
-    """How much better two images agree here than a little way off: their agreement over its mean `AWAY_MM` away in six directions.
+def distinctness(
+    moving: Volume, fixed: Volume, inside: np.ndarray | None = None, deep: np.ndarray | None = None
+) -> Callable[[np.ndarray], float]:
+    """How much the place matters to two images' agreement, as a function of the matrix.
 
     Agreement itself depends on the sequences, on slice thickness, and on how much outline is in view, and so tells little about
     whether two images belong together: any two heads agree somewhat. But one patient's folds and ventricles fit in one place
-    only. Ask for it `inside` the brain: the outlines of any two heads fit one another. Measured by
-    Testing/benchmarks/strangers.py, see Documentation/decisions.md.
+    only. So agreement is divided by its mean `AWAY_MM` away in six directions: of the images as they are, and of their detail
+    alone. The result is the geometric mean of the two, because the outlines of two patients' heads stand out in the one and now
+    and then a chance likeness in the other, but not in both. Measured by Testing/benchmarks/strangers.py, see
+    Documentation/decisions.md.
+
+    Args:
+        moving: one image.
+        fixed: the other.
+        inside: (X, Y, Z) bool on the fixed image's grid: where the images are compared as they are; everywhere without it.
+        deep: where their detail is compared: inside the brain, away from its outline; as `inside` without it.
     """
-    compare = comparison(moving, fixed, inside)
-    return distinct_by(compare, matrix, compare(matrix))
+    whole = comparison(moving, fixed, inside)
+    fine = comparison(moving, fixed, inside if deep is None else deep, seen=_detail)
+    return lambda matrix: float(np.sqrt(_stands_out(whole, matrix) * _stands_out(fine, matrix)))
 
 
-def distinct_by(compare: Callable[[np.ndarray], float], matrix: np.ndarray, quality: float) -> float:
+def _stands_out(compare: Callable[[np.ndarray], float], matrix: np.ndarray) -> float:
     away = []
     for axis in range(3):
         for mm in (-AWAY_MM, AWAY_MM):
             shift = np.eye(4)
             shift[axis, 3] = mm
             away.append(compare(shift @ matrix))
-    return quality / max(float(np.mean(away)), 1e-9) if quality else 0.0
+    return max(compare(matrix), 0.0) / max(float(np.mean(away)), 1e-9)
 
 
-def comparison(moving: Volume, fixed: Volume, inside: np.ndarray | None = None, mm: float = 2.0) -> Callable[[np.ndarray], float]:
-    """Agreement as a function of the matrix, for comparing many."""
-    still, loose = averaged(fixed, mm), averaged(moving, mm)
+def _detail(volume: Volume) -> Volume:
+    """What a blur takes away, where there is an image at all: the edge of a stripped brain is no detail."""
+    there = (volume.array > 0.1 * volume.array.mean()).astype(np.float32)
+    sigma = DETAIL_MM / np.asarray(volume.spacing)
+    blurred = ndimage.gaussian_filter(volume.array * there, sigma) / np.maximum(ndimage.gaussian_filter(there, sigma), 1e-3)
+    return Volume((volume.array - blurred) * there, volume.affine)
+
+
+def comparison(
+    moving: Volume,
+    fixed: Volume,
+    inside: np.ndarray | None = None,
+    mm: float = 2.0,
+    seen: Callable[[Volume], Volume] = lambda volume: volume,
+) -> Callable[[np.ndarray], float]:
+    """Agreement as a function of the matrix, for comparing many; of what is `seen` of each image."""
+    still, loose = seen(averaged(fixed, mm)), seen(averaged(moving, mm))
     wanted = np.ones(still.shape, bool) if inside is None else _any(fixed, inside, mm).array > 0
     box = ndimage.find_objects(wanted.astype(np.uint8))[0] if wanted.any() else (slice(0, 1),) * 3
     corner = still.affine.copy()

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from LDMSegLib.cases.agreement import AWAY_MM
+from LDMSegLib.cases.brain import around, deep
 from LDMSegLib.cases.registration import Registration
+from LDMSegLib.cases.volume import Volume
 from LDMSegLib.errors import InputError
 
-# Agreement is measured this deep inside the brain: further out there is the outline, and those of two patients fit as well.
-INSIDE_BRAIN_MM = 4.0
+# Agreement is measured in the brain and this far around it, that of detail this deep inside: further out there is the outline.
+AROUND_BRAIN_MM, INSIDE_BRAIN_MM = 10.0, 4.0
 
-# How many times better two images must agree where registration ended than a little way off (`agreement.distinctness`): about once
-# where they have nothing to do with each other. See Documentation/decisions.md for what was measured. Below the first a second
-# search is made and the user is warned; below the second the images are refused.
-DOUBTFUL, UNRELATED = 1.3, 1.15
+# How many times better two images must agree where registration ended than a little way off (`agreement.distinctness`): see
+# Documentation/decisions.md for what was measured. Below the first a second search is made and the user is warned; below the
+# second the images are refused.
+DOUBTFUL, UNRELATED = 2.1, 1.8
+
+
+def where_compared(brain: np.ndarray, volume: Volume) -> tuple[np.ndarray, np.ndarray]:
+    """(X, Y, Z) bool twice, from a brain's mask on a volume's grid: where images are compared as they are, and where their detail is."""
+    return around(brain, volume, AROUND_BRAIN_MM), deep(brain, volume, INSIDE_BRAIN_MM)
 
 
 def doubt(found: Registration, moving: tuple[str, object], fixed: tuple[str, object]) -> str | None:

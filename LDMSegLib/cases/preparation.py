@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from LDMSegLib.cases.brain import deep, find_brain, whole_brain
+from LDMSegLib.cases.brain import find_brain, whole_brain
 from LDMSegLib.cases.brain_mask import doubts_of_brain, given_mask
 from LDMSegLib.cases.case import Case
 from LDMSegLib.cases.checks import Findings
-from LDMSegLib.cases.fit import DOUBTFUL, INSIDE_BRAIN_MM, doubt
+from LDMSegLib.cases.fit import DOUBTFUL, doubt, where_compared
 from LDMSegLib.cases.geometry import resample_to
 from LDMSegLib.cases.plan import Plan, Wishes
 from LDMSegLib.cases.prepared import Prepared, Step
@@ -105,10 +105,10 @@ class _Work:
         self.steps.append(Step(title, self.fixed.array, self.mask, self.fixed.affine, f"{litres:.2f} litres"))
 
     def register(self) -> None:
-        inside = deep(self.mask, self.fixed, INSIDE_BRAIN_MM)
+        where = where_compared(self.mask, self.fixed)
         for name in self.todo.register:
             moving = self.volumes[name]
-            found = self._timed(f"register_{name}", lambda moving=moving: register(moving, self.fixed, inside, DOUBTFUL))
+            found = self._timed(f"register_{name}", lambda moving=moving: register(moving, self.fixed, *where, DOUBTFUL))
             self.qualities[name], self.distinct[name] = found.quality, found.distinct
             said = doubt(found, (name, moving.path), (self.reference, self.fixed.path))
             self.warnings += [said] if said else []

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from LDMSegLib.cases.agreement import BINS, averaged, comparison, distinct_by
+from LDMSegLib.cases.agreement import BINS, averaged, comparison, distinctness
 from LDMSegLib.cases.volume import Volume
 from LDMSegLib.errors import InputError
 
@@ -49,7 +49,14 @@ class Registration:
     distinct: float = float("nan")
 
 
-def register(moving: Volume, fixed: Volume, inside: np.ndarray | None = None, enough: float = 0.0, seed: int = 0) -> Registration:
+def register(
+    moving: Volume,
+    fixed: Volume,
+    inside: np.ndarray | None = None,
+    deep: np.ndarray | None = None,
+    enough: float = 0.0,
+    seed: int = 0,
+) -> Registration:
     """Find the rigid transform that brings one image onto another.
 
     The whole images take part: a skull is as rigid as the brain in it, and the edge of a brain that stands alone says most.
@@ -59,6 +66,7 @@ def register(moving: Volume, fixed: Volume, inside: np.ndarray | None = None, en
         moving: the image to be moved.
         fixed: the image that stays.
         inside: (X, Y, Z) bool on the fixed image's grid: where the quality is measured; everywhere without it.
+        deep: as `inside`: where their detail is compared too, if it is asked whether they belong together (see `agreement.distinctness`).
         enough: below this distinctness a second attempt is made from other starts, and the better one kept; 0 does not ask for it.
         seed: of the voxels looked at.
 
@@ -73,13 +81,14 @@ def register(moving: Volume, fixed: Volume, inside: np.ndarray | None = None, en
     else:
         search = _finder(sitk, moving, fixed, seed)
     compare = comparison(moving, fixed, inside)
+    distinct = distinctness(moving, fixed, inside, deep) if enough else lambda matrix: float("nan")
     best, attempts = None, 0
     for turns in ((None,), tuple((axis, angle) for axis in range(3) for angle in TURNS)):
         attempts += 1
         matrix = search(turns)
         quality = compare(matrix)
         if best is None or quality > best.quality:
-            best = Registration(matrix, quality, attempts, distinct_by(compare, matrix, quality) if enough else float("nan"))
+            best = Registration(matrix, quality, attempts, distinct(matrix))
         if not best.distinct < enough:
             break
     return replace(best, attempts=attempts)

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from LDMSegLib.cases import registration
-from LDMSegLib.cases.brain import deep, find_brain, whole_brain
-from LDMSegLib.cases.fit import DOUBTFUL, INSIDE_BRAIN_MM, UNRELATED
+from LDMSegLib.cases.brain import find_brain, whole_brain
+from LDMSegLib.cases.fit import DOUBTFUL, UNRELATED, where_compared
 from LDMSegLib.cases.geometry import resample_to
 from LDMSegLib.cases.read import read_volume
 from LDMSegLib.cases.registration import register
@@ -79,7 +79,7 @@ def exam() -> tuple[Volume, np.ndarray]:
 
 
 def show(who: str, kind: str, pair: str, moving: Volume, fixed: Volume, mask: np.ndarray) -> None:
-    found = register(moving, fixed, deep(mask, fixed, INSIDE_BRAIN_MM), DOUBTFUL)
+    found = register(moving, fixed, *where_compared(mask, fixed), DOUBTFUL)
     MEASURED.setdefault((who, kind), []).append((found.distinct, found.quality))
     thick = "/".join(f"{max(v.spacing):.0f}" for v in (fixed, moving))
     measured = f"distinctness {found.distinct:.2f}  agreement {found.quality:.3f}  searches {found.attempts}"

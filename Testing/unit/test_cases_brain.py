@@ -14,7 +14,7 @@ import torch
 from scipy import ndimage
 
 from LDMSegLib.cases import brain
-from LDMSegLib.cases.brain import deep, find_brain, whole_brain
+from LDMSegLib.cases.brain import around, deep, find_brain, whole_brain
 from LDMSegLib.cases.volume import Volume
 from LDMSegLib.errors import InputError
 from LDMSegLib.models.bundle import find_bundle
@@ -50,6 +50,16 @@ def test_what_has_not_the_size_of_a_brain_is_refused_with_its_size(scale, said):
     volume, ball = head()
     with pytest.raises(InputError, match=f"{said}.*700 to 2200 mL.*--brain-mask"):
         whole_brain(ball.astype(np.float32) * (scale > 0), Volume(volume.array, volume.affine @ np.diag([scale or 1, 1, 1, 1])), "t1c")
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (0.9, 0.9, 5.5)])
+def test_growing_a_mask_is_right_to_within_a_voxel(spacing):
+    volume = Volume(np.zeros((50, 54, 22), np.float32), np.diag([*spacing, 1.0]))
+    mask = np.zeros(volume.shape, bool)
+    mask[20:31, 19:33, 8:13] = True
+    far = ndimage.distance_transform_edt(~mask, sampling=spacing)
+    grown = around(mask, volume, 10.0)
+    assert grown[far <= 10.0 - 2 * min(spacing)].all() and not grown[far > 10.0 + 2 * min(spacing)].any()
 
 
 @pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (0.9, 0.9, 5.5)])

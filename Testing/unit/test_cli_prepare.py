@@ -96,7 +96,7 @@ def test_a_head_in_which_no_brain_is_found_is_refused_in_one_sentence_and_nothin
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize(("distinct", "code"), [(1.1, 2), (1.2, 0)])
+@pytest.mark.parametrize(("distinct", "code"), [(1.3, 2), (1.9, 0)])
 def test_a_sequence_that_fits_nowhere_is_refused_and_one_that_hardly_fits_is_warned_of(
     distinct, code, raw, tiny_bundle, tmp_path, capsys, monkeypatch
 ):
@@ -107,12 +107,12 @@ def test_a_sequence_that_fits_nowhere_is_refused_and_one_that_hardly_fits_is_war
     ran = run_here(capsys, "segment", raw, "-o", tmp_path / "out", *options)
     assert ran.code == code, ran.err
     if code:
-        assert "raw_t1n.nii.gz (t1n) does not fit" in ran.err and "1.10 times" in ran.err and "different patients" in ran.err
+        assert "raw_t1n.nii.gz (t1n) does not fit" in ran.err and "1.30 times" in ran.err and "different patients" in ran.err
         assert not (tmp_path / "out").exists()
     else:
         said = json.loads((tmp_path / "out" / "provenance.json").read_text())
         assert any("t1n could hardly be brought onto t1c" in w for w in said["warnings"])
-        assert said["preparation"]["distinctness"]["t1n"] == 1.2
+        assert said["preparation"]["distinctness"]["t1n"] == 1.9
 
 
 def test_the_settings_of_preparing_are_recorded(result):
