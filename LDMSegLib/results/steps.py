@@ -43,7 +43,7 @@ def render_steps(steps: Sequence[StepPicture], case: str, dpi: int = 110) -> byt
         color=INK,
         va="center",
     )
-    note = "The outline is that of the brain; it should follow the brain in every picture."
+    note = "The outline is the brain's and should follow it in every picture; that of a brain it is turned like fits only roughly."
     figure.text(0.3 / width, 1 - 0.4 / height, note, fontsize=7, color=FAINT, va="center")
     figure.text(0.3 / width, 0.17 / height, RESEARCH_USE, fontsize=7, fontweight="bold", color=ALARM, va="center")
     for row, step in enumerate(steps):
