@@ -6,7 +6,7 @@ import hashlib
 import importlib.metadata
 import platform
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -60,12 +60,12 @@ def build_provenance(
     Returns:
         A dictionary of plain values.
     """
-    finished_at = finished_at or datetime.now(timezone.utc)
+    finished_at = finished_at or datetime.now(UTC)
     return {
         "generator": GENERATOR,
         "format": FORMAT,
         "intended_use": RESEARCH_USE,
-        "finished_at": finished_at.astimezone(timezone.utc).isoformat(timespec="seconds"),
+        "finished_at": finished_at.astimezone(UTC).isoformat(timespec="seconds"),
         "synthetic_input": bool(synthetic),
         "partial": members_finished < members_requested,
         "bundle": plain(bundle),
