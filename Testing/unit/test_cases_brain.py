@@ -140,6 +140,7 @@ def test_hd_bet_is_given_a_canonical_image_in_its_own_order_of_axes_and_its_answ
         given.update(shape=input_data.shape, spacing=input_spacing, mode=mode, device=device, tta=do_tta)
         corner = input_data[14, -20, -18]  # far to the front and the right: RAS+ in reverse order is superior, anterior, right
         given["missing"] = bool(corner < 50)
+        given["denormals"] = float(torch.tensor([1e-20]) * torch.tensor([1e-20]))  # thirty times slower than other numbers
         print("shapes of arrays")
         return None, (input_data > 50).astype(np.int64)
 
@@ -150,6 +151,7 @@ def test_hd_bet_is_given_a_canonical_image_in_its_own_order_of_axes_and_its_answ
     (tmp_path / "0.model").write_bytes(b"12345")
     monkeypatch.setattr(importlib.metadata, "distribution", lambda name: installed(tmp_path, model=5))
     found = find_brain(volume, "hd-bet")
+    assert given.pop("denormals") == 0.0 and float(torch.tensor([1e-20]) * torch.tensor([1e-20])) > 0.0
     assert given == {"shape": (28, 88, 72), "spacing": (5.0, 2.0, 2.0), "mode": "fast", "device": "cpu", "tta": False, "missing": True}
     assert found.dtype == np.float32 and np.array_equal(found > 0.5, ball)
     assert not capsys.readouterr().out, "what it prints is not for the user"
