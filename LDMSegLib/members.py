@@ -1,8 +1,14 @@
-"""The ensemble of one case, over all views of it: what `segment` and the training's own measurements share."""
+"""The ensemble of one case, over all views of it: what `segment` and the training's own measurements share.
+
+A member is a sample of the diffusion, brought back from its view. Where the mode has a `direct` share it is the weighted mean of that
+sample and of what the conditioning network's supervised head answers in the same view: two readers with other mistakes, the one
+sharp and free of specks, the other finer, because it has not passed through the latent.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,7 +21,18 @@ from LDMSegLib.events import Cancellation, Reporter, Silent
 from LDMSegLib.models.model import Model
 from LDMSegLib.views import View, deal, views
 
-Reading = tuple[View, torch.Tensor]
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """What one view of the MRI says: the embedding (1, E, x, y, z), and the head's answer (R, X, Y, Z), in that view."""
+
+    view: View
+    embedding: torch.Tensor
+    answer: torch.Tensor | None
+
+    def member(self, sample: torch.Tensor, direct: float) -> torch.Tensor:
+        """A member (R, X, Y, Z), in the first view, from a sample in this one."""
+        return self.view.undone(torch.lerp(sample, self.answer.to(sample), direct) if direct else sample)
 
 
 def read(model: Model, mri: np.ndarray) -> list[Reading]:
@@ -25,10 +42,10 @@ def read(model: Model, mri: np.ndarray) -> list[Reading]:
         mri: (S, X, Y, Z) float32 on the model's grid, in the network's range.
 
     Returns:
-        (view, embedding (1, E, x, y, z)), in the order in which `draw` deals the members.
+        One reading a view, in the order in which `draw` deals the members.
     """
     used = views(min(model.mode.views, model.mode.members))
-    return [(view, model.embed(view.seen(mri))) for view in used]
+    return [Reading(view, *model.read(view.seen(mri))) for view in used]
 
 
 def draw(
@@ -54,16 +71,16 @@ def draw(
     reporter, cancellation = reporter or Silent(), cancellation or Cancellation()
     sampler = make_sampler(mode, NoiseSchedule.from_specification(spec.schedule))
     blocks, finished, sampling, decoding = deal(mode.members, len(readings)), 0, 0.0, 0.0
-    for (view, embedding), members in zip(readings, blocks, strict=True):
+    for reading, members in zip(readings, blocks, strict=True):
         part = run_ensemble(
-            model.denoiser(embedding),
+            model.denoiser(reading.embedding),
             model.decode,
             sampler,
             model.latent_shape(shape),
             len(members),
             seed,
             batch_size,
-            lambda member, probabilities, view=view: on_member(member, view.undone(probabilities)),
+            lambda member, sample, reading=reading: on_member(member, reading.member(sample, mode.direct)),
             _Part(reporter, members, mode.members),
             cancellation,
             model.device.kind,

@@ -165,6 +165,7 @@ def _restored(
         sampler=mode.sampler,
         steps=mode.steps,
         views=min(mode.views, mode.members),
+        direct=mode.direct,
         members_requested=run.requested,
         members_finished=run.finished,
         threshold=ensemble.threshold,

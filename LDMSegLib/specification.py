@@ -111,6 +111,7 @@ class Mode:
 
     `timesteps` fixes the training timesteps a distilled network was trained at (else they are spaced by the sampler).
     `views`, 1 to 8, in how many ways the members look at the MRI (see `LDMSegLib.views`).
+    `direct`, from 0 to below 1, is the share of each member that is the conditioning network's own answer (see `LDMSegLib.members`).
     """
 
     sampler: str
@@ -121,6 +122,7 @@ class Mode:
     controlnet: str | None = "controlnet"
     timesteps: tuple[int, ...] = ()
     views: int = 1
+    direct: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -305,6 +307,8 @@ def _problems(s: Specification) -> list[str]:
     for name, mode in s.modes.items():
         if not 1 <= mode.views <= 8:
             found.append(f"mode '{name}' has {mode.views} views, expected 1 to 8")
+        if not 0.0 <= mode.direct < 1.0:
+            found.append(f"mode '{name}' has a direct share of {mode.direct:g}, expected 0 to below 1")
     for values in (s.calibration.slope, s.calibration.offset):
         if values and len(values) != len(s.regions):
             found.append(f"{len(values)} calibration values for {len(s.regions)} regions")

@@ -52,7 +52,7 @@ def assemble(configuration: Configuration, run: Path, output: Path, overwrite: b
         "controlnet": _part(steering, "controlnet"),
     }
     modes = {name: from_dict(Mode, mode, f"modes.{name}") for name, mode in configuration.modes.items()}
-    student, fast = _distilled(run, fingerprint(unet, steering), max(mode.views for mode in modes.values()))
+    student, fast = _distilled(run, fingerprint(unet, steering), max(modes.values(), key=lambda mode: mode.views))
     states |= student
     configurations = {name: configuration.networks[name.removesuffix(f"_{FAST}")] for name in states}
     networks = {}
@@ -84,8 +84,9 @@ def assemble(configuration: Configuration, run: Path, output: Path, overwrite: b
     return save_bundle(output, specification, configurations, networks, overwrite=overwrite)
 
 
-def _distilled(run: Path, teacher: str, views: int) -> tuple[dict[str, dict[str, torch.Tensor]], dict[str, Mode]]:
-    """The student's networks and the mode that uses them, in so many views; nothing where none was distilled in this run folder."""
+def _distilled(run: Path, teacher: str, like: Mode) -> tuple[dict[str, dict[str, torch.Tensor]], dict[str, Mode]]:
+    """The student's networks and the mode that uses them, with the views and the direct share of another mode; nothing where none was
+    distilled in this run folder."""
     if not trained_steps(run, PHASE)[0]:
         return {}, {}
     student, extras = _trained(run, PHASE)
@@ -104,7 +105,8 @@ def _distilled(run: Path, teacher: str, views: int) -> tuple[dict[str, dict[str,
         unet=f"unet_{FAST}" if extras["student_unet"] else "unet",
         controlnet=f"controlnet_{FAST}",
         timesteps=times,
-        views=views,
+        views=like.views,
+        direct=like.direct,
     )
     return {f"{name}_{FAST}": _part(student, name) for name in parts}, {FAST: mode}
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from LDMSegLib.errors import InputError
+from LDMSegLib.errors import BundleError, InputError
 from LDMSegLib.models.conditioning import ConditioningEncoder
 from LDMSegLib.models.device import Device
 from LDMSegLib.models.layout import Bundle
@@ -27,6 +27,11 @@ class Model:
         self._autoencoder, self._unet = networks["autoencoder"], networks[mode.unet]
         self._controlnet = networks[mode.controlnet] if mode.controlnet else None
         self._conditioning = networks.get("conditioning")
+        if mode.direct and not isinstance(self._conditioning, ConditioningEncoder):
+            raise BundleError(
+                f"bundle '{bundle.name}' wants a share of {mode.direct:g} of its conditioning network's own answer, but that network gives "
+                "none; use a bundle made for this version"
+            )
         latent = bundle.specification.latent
         self._scale = latent.scale
         self._shift = torch.tensor(latent.shift, device=device.kind).reshape(1, -1, 1, 1, 1) if latent.shift else 0.0
@@ -41,12 +46,22 @@ class Model:
         return (latent.channels, *(n // latent.downsampling for n in shape))
 
     @torch.inference_mode()
-    def embed(self, mri: np.ndarray) -> torch.Tensor:
-        """Read the MRI: (sequences, X, Y, Z) float32 in the network's range → embedding (1, E, x, y, z), once per case."""
+    def read(self, mri: np.ndarray) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Read the MRI, once for a case and view.
+
+        Args:
+            mri: (sequences, X, Y, Z) float32 in the network's range.
+
+        Returns:
+            The embedding (1, E, x, y, z), and the conditioning network's own answer (R, X, Y, Z) float32 where it gives one.
+        """
         images = self._to_network(torch.from_numpy(mri)[None])
-        if isinstance(self._conditioning, ConditioningEncoder):
-            return self._conditioning(images, self._encoded)
-        return self._conditioning(images)
+        if not isinstance(self._conditioning, ConditioningEncoder):
+            return self._conditioning(images), None
+        at_latent, logits = self._conditioning.features(images)
+        answer = torch.sigmoid(logits.float())
+        guess = None if self._conditioning.guess is None else self._encoded(answer)
+        return self._conditioning.embed(at_latent, logits, guess), answer[0]
 
     def denoiser(self, embedding: torch.Tensor | None = None) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
         """A function (x_t (n, C, x, y, z), t (n,)) → prediction; steered by the embedding, or unconditional without one."""

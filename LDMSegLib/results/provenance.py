@@ -33,6 +33,7 @@ def build_provenance(
     device: Mapping[str, Any],
     threads: int,
     views: int = 1,
+    direct: float = 0.0,
     timings: Mapping[str, float],
     warnings: Iterable[str] = (),
     software: Mapping[str, str] | None = None,
@@ -50,6 +51,7 @@ def build_provenance(
         device: E.g. {"kind": "cuda", "name": ..., "precision": "bfloat16"}.
         threads: CPU threads used.
         views: In how many ways the members looked at the images.
+        direct: Share of each member that is the conditioning network's own answer.
         timings: Seconds by stage.
         warnings: Sentences the user was told.
         software: Versions, `software_versions()` by default.
@@ -75,6 +77,7 @@ def build_provenance(
             "sampler": sampler,
             "steps": int(steps),
             "views": int(views),
+            "direct": float(direct),
             "members_requested": int(members_requested),
             "members_finished": int(members_finished),
             "threshold": plain(threshold),

@@ -4,7 +4,7 @@
         [--cases ID ...] [--keep FOLDER]
 
 All modes of one bundle, with the same seed and as many members each, looking at the MRI in one view, which is all that the
-reference has: member i starts from the same noise in all of them and only the sampling differs. A
+reference has, and without a direct share: member i starts from the same noise in all of them and only the sampling differs. A
 fast mode passes with a variance ratio of at least 0.9 and an ensemble Dice within 0.005 of the reference's. The reference
 takes its time, 1000 steps for each member, so `--keep` saves what it answers and finds it again as long as the networks it
 uses, the seed and the members are the same. Probabilities are compared without the bundle's calibration, which is the same
@@ -82,7 +82,7 @@ def main() -> None:
 def answer(folder: Path, bundle: Bundle, name: str, members: int, seed: int, keep: Path | None) -> Answer:
     """One mode's answer for the case in `folder`, computed or found in `keep`."""
     spec = bundle.specification
-    mode = replace(sampling_mode(spec, name, None, None), members=members, views=1)
+    mode = replace(sampling_mode(spec, name, None, None), members=members, views=1, direct=0.0)
     kept = keep and keep / f"{folder.name}_{name}_{_key(bundle, mode, seed)}.npz"
     if kept and kept.exists():
         with np.load(kept) as found:

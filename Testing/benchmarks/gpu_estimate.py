@@ -37,7 +37,7 @@ def main() -> None:
     mode = sampling_mode(spec, arguments.mode, None, None)
     model = Model(bundle, mode, choose_device("cpu"))
     mri = np.zeros((len(spec.sequences), *spec.grid.shape), np.float32)
-    embedding, reading = counted(lambda: model.embed(mri))
+    (embedding, _), reading = counted(lambda: model.read(mri))
     noise = torch.zeros(1, *model.latent_shape(spec.grid.shape))
     with torch.inference_mode():
         _, step = counted(lambda: model.denoiser(embedding)(noise, torch.zeros(1, dtype=torch.int64)))

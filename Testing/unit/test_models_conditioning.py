@@ -10,11 +10,13 @@ import torch
 from tiny_bundle import tiny_configurations, tiny_specification
 
 from LDMSegLib.errors import BundleError
+from LDMSegLib.members import draw, read
 from LDMSegLib.models.bundle import load_networks, read_bundle, save_bundle
 from LDMSegLib.models.conditioning import ConditioningEncoder
 from LDMSegLib.models.device import choose_device
 from LDMSegLib.models.model import Model
 from LDMSegLib.models.networks import build_all
+from LDMSegLib.specification import Mode
 
 CONDITIONING = {
     "in_channels": 4,
@@ -55,8 +57,36 @@ def test_the_guess_is_the_latent_of_the_heads_own_probabilities(tmp_path):
         at_latent, logits = network.features(torch.from_numpy(mri)[None])
         guess = model.encode(torch.sigmoid(logits)[0].numpy())
         expected = network.embed(at_latent, logits, guess)
-    assert torch.allclose(model.embed(mri), expected, atol=1e-4)
+    assert torch.allclose(model.read(mri)[0], expected, atol=1e-4)
     assert not torch.allclose(expected, network.embed(at_latent, logits, torch.zeros_like(guess)))
+    assert torch.allclose(model.read(mri)[1], torch.sigmoid(logits)[0], atol=1e-5)
+
+
+def test_a_direct_share_of_a_member_is_the_heads_answer_in_the_same_view(tmp_path):
+    torch.manual_seed(0)
+    spec = replace(tiny_specification(), name="guessing")
+    save_bundle(tmp_path / "guessing", spec, configurations(), build_all(configurations()))
+    bundle, device = read_bundle(tmp_path / "guessing"), choose_device("cpu", "float32")
+    mri = np.random.default_rng(0).normal(size=(4, *spec.grid.shape)).astype(np.float32)
+    plain = replace(spec.mode(), members=3, views=2)
+    drawn = {}
+    for share in (0.0, 0.25):
+        model = Model(bundle, replace(plain, direct=share), device)
+        readings, members = read(model, mri), []
+        draw(model, readings, spec.grid.shape, 0, 2, lambda _, p, into=members: into.append(p))
+        drawn[share] = members
+    answers = [reading.view.undone(reading.answer) for reading in readings]
+    for sample, member, answer in zip(drawn[0.0], drawn[0.25], [answers[0], answers[0], answers[1]], strict=True):
+        assert torch.allclose(member, 0.75 * sample + 0.25 * answer, atol=1e-6)
+    assert not torch.allclose(answers[0], answers[1])
+
+
+def test_a_direct_share_needs_a_network_that_answers(tiny_bundle):
+    bundle = read_bundle(tiny_bundle)
+    with pytest.raises(BundleError, match="share of 0.5 of its conditioning network's own answer"):
+        Model(bundle, replace(bundle.specification.mode(), direct=0.5), choose_device("cpu", "float32"))
+    with pytest.raises(BundleError, match="direct share of 1, expected 0 to below 1"):
+        tiny_specification(modes={"solver": Mode("dpmpp_2m", 3, 4, direct=1.0)})
 
 
 def test_a_guess_of_another_latent_space_is_refused(tmp_path):
