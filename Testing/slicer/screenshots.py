@@ -56,9 +56,10 @@ def main(case: str, result_folder: str, masks: str, out: str = str(ROOT / "Docum
         result.segmentation.GetDisplayNode().SetVisibility(False)
         drawn = SyntheticImport(world.scene, specification).load(masks).segmentations[0]
         drawn.CreateClosedSurfaceRepresentation()
-        bounds = np.zeros(6)
-        drawn.GetRASBounds(bounds)
-        _look(views, image.affine @ [*middle, 1.0], (bounds[::2] + bounds[1::2]) / 2)
+        mask = NiftiFile.read(min(Path(masks).glob("mask_*.nii.gz")))
+        inside = np.argwhere(mask.array > 0)
+        deepest = inside[np.linalg.norm(inside - inside.mean(axis=0), axis=1).argmin()]  # in the mask, whatever its form
+        _look(views, image.affine @ [*middle, 1.0], (mask.affine @ [*deepest[::-1], 1.0])[:3])
         views.caption("Synthetic mask over a synthetic patient.\nResearch use only, not a medical device.")
         write_png(views.pixels(), Path(out) / "scene_synthetic_mask.png")
 
