@@ -14,9 +14,10 @@ from LDMSegLib.cases import checks
 from LDMSegLib.specification import Sequence
 from LDMSegModule.BrainChoice import BrainChoice
 from LDMSegModule.BrainMaskCheck import mask_findings
+from LDMSegModule.Estimate import in_words
 from LDMSegModule.Finding import PROBLEM, WARNING, Finding
 from LDMSegModule.InputImage import InputImage
-from LDMSegModule.SegmentParameters import ALWAYS, DEEPBET, NEVER
+from LDMSegModule.SegmentParameters import ALWAYS, DEEPBET, HD_BET, NEVER
 
 FEWEST_VOXELS = 8
 SMALLEST_MM = 40.0
@@ -134,6 +135,11 @@ class Preflight:
         return findings + [_warning(text, rest) for text in checks.overlap_warnings(rest, reference)]
 
 
+# Measured on two cores (Testing/benchmarks/raw_speed.py and brain_extraction.py): one sequence of 1 mm, the brain by each method, and
+# the turning and resampling around them.
+_REGISTRATION_S, _EXTRACTION_S, _AROUND_S = 6.3, {DEEPBET: 5.0, HD_BET: 27.0}, 8.0
+
+
 def _preparing(moved: list[str], skull: list[str], apart: list[str], reference: str, brain: BrainChoice) -> list[Finding]:
     """What will be done to raw scans before they are segmented, and why."""
     masked, searched = brain.mask is not None, bool(skull) and brain.mask is None
@@ -144,7 +150,11 @@ def _preparing(moved: list[str], skull: list[str], apart: list[str], reference: 
     steps += [f"the brain will be extracted{by}"] * searched + ["the brain will be cut out by the brain mask"] * masked
     reasons = [f"{', '.join(skull)} with skull"] * bool(skull) + [f"{', '.join(apart)} not where {reference} is"] * bool(apart)
     why = f" ({'; '.join(reasons)})" if reasons else ""
-    text = f"Before the segmentation {' and '.join(steps)}{why}, which takes a while; look at the picture of these steps afterwards."
+    seconds = _AROUND_S + _REGISTRATION_S * len(moved) + _EXTRACTION_S.get(brain.extraction, 0.0) * searched
+    text = (
+        f"Before the segmentation {' and '.join(steps)}{why}, which takes about {in_words(seconds)} more on two CPU cores; look at the "
+        "picture of these steps afterwards."
+    )
     findings = [Finding(WARNING, text, tuple(moved or skull or (reference,)), preparing=True)]
     if searched and not brain.installed:
         text = (
