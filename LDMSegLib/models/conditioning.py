@@ -67,8 +67,13 @@ class ConditioningEncoder(nn.Module):
 
     def forward(self, mri: torch.Tensor, encode: Encode | None = None) -> torch.Tensor:
         """`encode` turns region probabilities (N, regions, X, Y, Z) into latents in the diffusion's space; needed with a guess."""
+        return self.read(mri, encode)[0]
+
+    def read(self, mri: torch.Tensor, encode: Encode | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+        """(what `forward` gives, the supervised head's probabilities (N, regions, X, Y, Z) float32)."""
         at_latent, logits = self.features(mri)
-        return self.embed(at_latent, logits, None if self.guess is None else encode(torch.sigmoid(logits.float())))
+        answer = torch.sigmoid(logits.float())
+        return self.embed(at_latent, logits, None if self.guess is None else encode(answer)), answer
 
     def logits(self, mri: torch.Tensor) -> torch.Tensor:
         """The supervised head's region logits (N, regions, X, Y, Z)."""

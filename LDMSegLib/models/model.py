@@ -58,10 +58,8 @@ class Model:
         images = self._to_network(torch.from_numpy(mri)[None])
         if not isinstance(self._conditioning, ConditioningEncoder):
             return self._conditioning(images), None
-        at_latent, logits = self._conditioning.features(images)
-        answer = torch.sigmoid(logits.float())
-        guess = None if self._conditioning.guess is None else self._encoded(answer)
-        return self._conditioning.embed(at_latent, logits, guess), answer[0]
+        embedding, answer = self._conditioning.read(images, self._encoded)
+        return embedding, answer[0]
 
     def denoiser(self, embedding: torch.Tensor | None = None) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
         """A function (x_t (n, C, x, y, z), t (n,)) → prediction; steered by the embedding, or unconditional without one."""

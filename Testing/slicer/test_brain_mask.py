@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import slicer
 import vtk
+from bent_transform import bent_transform
 from LDMSegModule.BrainChoice import BrainChoice
 from LDMSegModule.BrainMask import BrainMask
 from LDMSegModule.CaseExport import CaseExport
@@ -155,7 +156,7 @@ def test_masks_that_cannot_be_used_are_problems(world, specification, case, prep
     moved = label_map(world, name="moved")
     moved.SetAndObserveTransformNodeID(world.transform(np.array([[1, 0, 0, 0], [0, 1, 0, -600], [0, 0, 1, 0], [0, 0, 0, 1.0]])).GetID())
     bent = segmentation(world, "bent")
-    bent.SetAndObserveTransformNodeID(bent_transform(world).GetID())
+    bent.SetAndObserveTransformNodeID(bent_node(world).GetID())
     result = segmentation(world, "a result")
     result.SetAttribute("LDMSeg.Result", "x")
     for mask, reason in (
@@ -166,17 +167,9 @@ def test_masks_that_cannot_be_used_are_problems(world, specification, case, prep
         assert reason in said(specification, case, mask, prepare, "problem")
 
 
-def bent_transform(world):
-    points = vtk.vtkPoints(), vtk.vtkPoints()
-    for k, point in enumerate([(0, 0, 0), (50, 0, 0), (0, 50, 0), (0, 0, 50)]):
-        points[0].InsertNextPoint(*point)
-        points[1].InsertNextPoint(*(np.array(point) + 5 * k))
-    transform = vtk.vtkThinPlateSplineTransform()
-    transform.SetBasisToR()
-    transform.SetSourceLandmarks(points[0])
-    transform.SetTargetLandmarks(points[1])
+def bent_node(world):
     node = world.scene.AddNewNodeByClass("vtkMRMLTransformNode", "bent")
-    node.SetAndObserveTransformToParent(transform)
+    node.SetAndObserveTransformToParent(bent_transform())
     return node
 
 
@@ -184,7 +177,7 @@ def test_what_cannot_be_used_is_refused_at_the_export_too(world, tmp_path):
     with pytest.raises(InputError, match="no voxel is marked"):
         CaseExport().write_mask(label_map(world, np.zeros_like(BRAIN)), tmp_path)
     bent = label_map(world)
-    bent.SetAndObserveTransformNodeID(bent_transform(world).GetID())
+    bent.SetAndObserveTransformNodeID(bent_node(world).GetID())
     with pytest.raises(InputError, match="harden the transform"):
         CaseExport().write_mask(bent, tmp_path)
     assert not list(tmp_path.glob("*.nii*"))

@@ -8,6 +8,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import slicer
+from bent_transform import bent_transform
 from LDMSegModule.BrainMask import BrainMask
 from LDMSegModule.CaseExport import CaseExport
 from LDMSegModule.InstalledBrainExtraction import InstalledBrainExtraction, is_installed
@@ -131,26 +132,12 @@ def test_what_fails_is_one_sentence_and_nothing_is_left(found, said, world, volu
 
 def test_a_volume_under_a_bent_transform_is_refused_before_it_is_computed(world, volume, fetched, tmp_path):
     bent = world.scene.AddNewNodeByClass("vtkMRMLTransformNode", "bent")
-    bent.SetAndObserveTransformToParent(bspline())
+    bent.SetAndObserveTransformToParent(bent_transform())
     volume.SetAndObserveTransformNodeID(bent.GetID())
     tool = Tool(tmp_path)
     with pytest.raises(InputError, match="expected a linear one; harden it"):
         InstalledBrainExtraction(lambda: tool, lambda: fetched).extract(volume)
     assert tool.calls == 0
-
-
-def bspline():
-    import vtk
-
-    points = vtk.vtkPoints(), vtk.vtkPoints()
-    for k, point in enumerate([(0, 0, 0), (50, 0, 0), (0, 50, 0), (0, 0, 50)]):
-        points[0].InsertNextPoint(*point)
-        points[1].InsertNextPoint(*(np.array(point) + 5 * k))
-    transform = vtk.vtkThinPlateSplineTransform()
-    transform.SetBasisToR()
-    transform.SetSourceLandmarks(points[0])
-    transform.SetTargetLandmarks(points[1])
-    return transform
 
 
 def test_without_the_extension_or_its_network_it_says_what_to_do_and_starts_nothing(world, volume, tmp_path):
