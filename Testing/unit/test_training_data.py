@@ -14,7 +14,7 @@ from training_tiny import BRAIN, HELD_OUT, HELD_OUT_MAP, configuration, crop_of,
 from LDMSegLib.errors import InputError
 from LDMSegLib.specification import nesting
 from Training import datasets
-from Training.augmentation import deform, drop_sequences, flip, recolour
+from Training.augmentation import deform, drop_sequences, flip, recolour, shaded
 from Training.configuration import read_configuration
 from Training.datasets import Cases, LabelMaps, Validation
 from Training.prepare import prepare, prepare_case, prepare_once
@@ -355,6 +355,18 @@ def test_recolouring_never_touches_the_background(head_and_tumour, seed):
     _, image, _ = head_and_tumour
     out = recolour(image, 0.3, np.random.default_rng(seed))
     assert (out[image == 0] == 0).all() and (out[image != 0] != image[image != 0]).mean() > 0.99
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_shading_multiplies_the_signal_by_a_smooth_field_of_mean_one(head_and_tumour, seed):
+    _, image, _ = head_and_tumour
+    foreground = image[0] != 0
+    dark, mean, bright = (shaded(np.full_like(image[0], value), foreground, 0.2, np.random.default_rng(seed)) for value in (-1, 0, 1))
+    field = bright - mean
+    assert np.allclose(field, mean - dark, atol=1e-5) and (field > 0).all()
+    assert field[foreground].mean() == pytest.approx(1.0, abs=1e-4) and field[foreground].std() > 0.02
+    assert max(np.abs(np.diff(field, axis=axis)).max() for axis in range(3)) < np.ptp(field) / 3
+    assert np.abs(mean).max() > np.ptp(field) / 3  # the brain's mean is shaded too, as no field does that multiplies z-scores
 
 
 def test_some_sequences_are_dropped_but_never_all(head_and_tumour):
