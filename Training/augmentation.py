@@ -69,7 +69,7 @@ def recolour(image: np.ndarray, strength: float, rng: np.random.Generator) -> np
         if rng.random() < uneven:
             x = shaded(x, source != 0, rng.uniform(0.3, 1.5) * strength, rng)
         x = x * np.exp(rng.normal(0, strength)) + rng.normal(0, strength)
-        x = x + _field(x.shape, 3, rng.normal(0, strength, 27))
+        x = x + smooth_field(x.shape, 3, rng.normal(0, strength, 27))
         if rng.random() < 0.5:
             x = x + rng.normal(0, rng.uniform(0, strength), x.shape).astype(np.float32)
         out[channel] = x
@@ -93,7 +93,7 @@ def shaded(x: np.ndarray, foreground: np.ndarray, depth: float, rng: np.random.G
     """
     below = rng.uniform(2.0, 5.5) / 2  # normalised values are half z-scores
     knots = int(rng.integers(3, 6))
-    field = np.exp(_field(x.shape, knots, rng.normal(0, depth, knots**3)))
+    field = np.exp(smooth_field(x.shape, knots, rng.normal(0, depth, knots**3)))
     inside = field[foreground]
     return (x + below) * (field / inside.mean() if inside.size else field) - below
 
@@ -103,7 +103,7 @@ def _slipped(x: np.ndarray, part: float, axis: int, step: int) -> np.ndarray:
     return (1 - part) * x + part * np.roll(x, step, axis=axis)
 
 
-def _field(shape: tuple[int, ...], knots: int, values: np.ndarray) -> np.ndarray:
+def smooth_field(shape: tuple[int, ...], knots: int, values: np.ndarray) -> np.ndarray:
     """Few values per axis, linear in between; float32 of `shape`."""
     coarse = torch.from_numpy(values.reshape(1, 1, knots, knots, knots).astype(np.float32))
     return F.interpolate(coarse, size=shape, mode="trilinear", align_corners=True)[0, 0].numpy()

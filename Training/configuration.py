@@ -27,7 +27,8 @@ class Phase:
     is the chance of a case to be mirrored along each of the other axes; `rotation` in degrees, `scaling` and `intensity`
     relative, `elastic` in voxels; `specks` the share of label maps that get small lesions set beside their own;
     `sequence_dropout` the chance of each sequence to be missing; `copies` how many changed versions of each latent are
-    cached; `draws` how many noise levels one MRI serves in a step; `transplants` the share of training items that are lesion
+    cached; `draws` how many noise levels one MRI serves in a step; `evened` the chance of a case to be taken as shaded and evened out
+    again (see `Training.evened`); `transplants` the share of training items that are lesion
     crops in another brain; `sample_latents` takes samples of the autoencoder's posterior in place of its mean;
     `latent_noise` disturbs the latents that the decoder learns from by up to this share of their SD; `high_noise` above 0
     shows the ControlNet more of the noisy levels, where the MRI decides.
@@ -53,6 +54,7 @@ class Phase:
     specks: float = 0.0
     sequence_dropout: float = 0.0
     transplants: float = 0.0
+    evened: float = 0.0
     crop: tuple[int, ...] = ()
     full_every: int = 0
     kl_weight: float = 0.0

@@ -70,6 +70,7 @@ class Cases(Dataset):
         self._cases = _Cases(_paths(run / "data" / "training", configuration))
         if not len(self._cases):
             raise InputError(f"{run / 'data' / 'training'} holds no case; run Training.prepare first")
+        self._evened = self._as_evened(run, configuration) if phase.evened else {}
         archive = run / "data" / "patches.npz"
         self._patches = dict(np.load(archive)) if archive.exists() and phase.transplants else None
         if self._patches is not None:
@@ -80,7 +81,9 @@ class Cases(Dataset):
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
         phase, rng = self._phase, np.random.default_rng((self._seed, 2, index))
-        _, image, regions = self._cases[int(rng.integers(len(self._cases)))]
+        name, image, regions = self._cases[int(rng.integers(len(self._cases)))]
+        if phase.evened and rng.random() < phase.evened:
+            _, image, regions = self._evened[name][int(rng.integers(len(self._evened[name])))]
         image, regions = image.astype(np.float32), regions.astype(np.float32) / 255
         if self._patches is not None and rng.random() < phase.transplants:
             image, regions = transplant(image, regions, self._patch(rng), self._spacing, rng)
@@ -100,6 +103,15 @@ class Cases(Dataset):
         if phase.sequence_dropout:
             image = drop_sequences(image, phase.sequence_dropout, rng)
         return {"image": torch.tensor(image), "regions": torch.tensor(regions)}
+
+    def _as_evened(self, run: Path, configuration: Configuration) -> dict[str, _Cases]:
+        """The copies of each case that `Training.evened` has written, by the case's name."""
+        folder = run / "data" / "evened"
+        paths = _paths(folder, configuration)
+        copies = {name: [path for path in paths if path.stem.rpartition("_")[0] == name] for name, _, _ in self._cases}
+        if lacking := sorted(name for name, found in copies.items() if not found):
+            raise InputError(f"{folder} holds no copy of {', '.join(lacking)}, expected some of every case; run Training.evened to its end")
+        return {name: _Cases(found) for name, found in copies.items()}
 
     def _patch(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
         chosen = int(rng.integers(len(self._patches["centre"])))

@@ -14,7 +14,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,7 @@ def prepare(configuration: Configuration, data: Path, run: Path) -> dict[str, in
     _check_record(configuration, target)
     _record(configuration, target, finished=False)
     counts = {"training": 0, "validation": 0, "labelmaps": 0, "patches": 0}
-    for case, folder in _case_folders(data):
+    for case, folder in case_folders(data):
         kind = "validation" if case in configuration.validation else "training"
         if kind == "training" and configuration.keeps_out(case):
             continue
@@ -120,10 +120,9 @@ def prepare_case(configuration: Configuration, folder: Path) -> dict[str, np.nda
     if len(shapes) > 1:
         found = " and ".join(sorted("×".join(map(str, shape)) for shape in shapes))
         raise InputError(f"the images of the case {folder} measure {found}, expected one grid; resample them or take the case out")
-    foreground = np.any([array != 0 for array in arrays.values()], axis=0)
-    placed = place(foreground, affine, configuration.grid)
+    placed = placed_grid(configuration, arrays, affine)
     empty = background(configuration.intensity)
-    missing = np.full(foreground.shape, empty, np.float32)
+    missing = np.full(size, empty, np.float32)
     image = [
         to_grid(normalise(arrays[s.name], configuration.intensity) if s.name in arrays else missing, affine, placed, empty)
         for s in configuration.sequences
@@ -135,7 +134,12 @@ def prepare_case(configuration: Configuration, folder: Path) -> dict[str, np.nda
     }
 
 
-def _case_folders(data: Path) -> Iterator[tuple[str, Path]]:
+def placed_grid(configuration: Configuration, arrays: Mapping[str, np.ndarray], affine: np.ndarray) -> PlacedGrid:
+    """The model's grid around the brain of a case, whose sequences (X, Y, Z) lie on one grid with a background of 0."""
+    return place(np.any([array != 0 for array in arrays.values()], axis=0), affine, configuration.grid)
+
+
+def case_folders(data: Path) -> Iterator[tuple[str, Path]]:
     """Every folder with images that either has a truth or is known to be free of tumour."""
     seen: dict[str, Path] = {}
     for folder in sorted({path.parent for path in data.rglob("*.nii*")}):

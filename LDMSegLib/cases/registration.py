@@ -14,6 +14,7 @@ import numpy as np
 from scipy import ndimage
 
 from LDMSegLib.cases.agreement import BINS, averaged, comparison, distinctness
+from LDMSegLib.cases.toolkit import simpleitk
 from LDMSegLib.cases.volume import Volume
 from LDMSegLib.errors import InputError
 
@@ -77,7 +78,7 @@ def register(
     Raises:
         InputError: SimpleITK is not installed, or the images do not overlap from any start.
     """
-    sitk = _simpleitk()
+    sitk = simpleitk("bringing scans into register", ", or give co-registered images")
     if max(moving.spacing) > 1.2 * max(fixed.spacing):
         # The image with the thicker slices is looked at where it has voxels: between them there are only interpolated values.
         find = _finder(sitk, fixed, moving, seed)
@@ -116,17 +117,6 @@ def _finder(sitk: Any, moving: Volume, fixed: Volume, seed: int) -> Callable[[Se
         return _matrix(found, fixed, moving)
 
     return search
-
-
-def _simpleitk() -> Any:
-    try:
-        import SimpleITK
-    except ImportError:
-        raise InputError(
-            "bringing scans into register needs the package SimpleITK, which is not installed; install it by "
-            'pip install "ldmseg[prepare]", or give co-registered images'
-        ) from None
-    return SimpleITK
 
 
 def _straight(affine: np.ndarray) -> np.ndarray:

@@ -1,0 +1,47 @@
+"""Uneven brightness of scans, the "bias field" of the coil, found by N4 (Tustison et al. 2010, IEEE TMI 29(6):1310-1320).
+
+N4 cannot tell a large lesion from shading altogether: along with the field it takes some of the lesion's contrast. What that costs and
+brings is in Documentation/raw-scans.md. Training learns from scans without their field (Training/evened.py); preparing does not take it
+out, because the embedded networks have not seen such scans.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from LDMSegLib.cases.geometry import resample_to
+from LDMSegLib.cases.toolkit import simpleitk
+from LDMSegLib.cases.volume import Volume
+
+# Voxels this far apart are enough for a field that is smooth over centimetres; the splines get finer twice.
+APART_MM, ITERATIONS = 4.0, (25, 25, 25)
+
+
+def logarithmic_field(volume: Volume) -> np.ndarray:
+    """The natural logarithm of the smooth field that brightness was multiplied by.
+
+    Args:
+        volume: a brain on a background of 0.
+
+    Returns:
+        float32 (X, Y, Z); 0 on average in the brain, and everywhere where there is too little brain to tell.
+
+    Raises:
+        InputError: SimpleITK is not installed.
+    """
+    sitk = simpleitk("evening out the brightness of scans")
+    steps = [max(1, round(APART_MM / size)) for size in volume.spacing]
+    starts = [step // 2 for step in steps]
+    coarse = volume.array[tuple(slice(start, None, step) for start, step in zip(starts, steps, strict=True))].astype(np.float32)
+    there = coarse > 0
+    if np.count_nonzero(there) < 1000:
+        return np.zeros(volume.shape, np.float32)
+    image, mask = (sitk.GetImageFromArray(np.ascontiguousarray(a.T)) for a in (coarse, there.astype(np.uint8)))
+    search = sitk.N4BiasFieldCorrectionImageFilter()
+    search.SetMaximumNumberOfIterations(ITERATIONS)
+    search.SetNumberOfThreads(1)  # many small steps: threads wait for one another
+    search.Execute(image, mask)
+    found = sitk.GetArrayFromImage(search.GetLogBiasFieldAsImage(image)).T.astype(np.float32)
+    grid = volume.affine @ np.diag([*steps, 1.0])
+    grid[:3, 3] = volume.affine[:3, :3] @ starts + volume.affine[:3, 3]
+    return resample_to(found - found[there].mean(), grid, volume.affine, volume.shape)
