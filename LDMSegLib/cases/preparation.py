@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from LDMSegLib.cases.brain import find_brain, whole_brain
-from LDMSegLib.cases.brain_mask import doubts_of_brain, given_mask
+from LDMSegLib.cases.brain_mask import doubts_of_brain, doubts_of_size, given_mask
 from LDMSegLib.cases.case import Case
 from LDMSegLib.cases.checks import Findings
 from LDMSegLib.cases.fit import DOUBTFUL, doubt, where_compared
@@ -82,7 +82,7 @@ class _Work:
         self.images = Together(volumes, reference)
         self.volumes, self.findings, self.reference, self.fixed = volumes, findings, reference, volumes[reference]
         self.space, self.todo, self.reporter, self.warnings = space, todo, reporter, warnings
-        self.mask = np.zeros(self.fixed.shape, bool)
+        self.mask, self.whose = np.zeros(self.fixed.shape, bool), "alone"
         self.to_space = np.eye(4)
         self.steps: list[Step] = []
         self.qualities: dict[str, float] = {}
@@ -97,6 +97,7 @@ class _Work:
             return
         mine = (self.fixed, self.reference)
         method = None if wishes.mask else wishes.extraction
+        self.whose = method or "given"
         find = (lambda: whole_brain(find_brain(self.fixed, method), *mine)) if method else (lambda: given_mask(wishes.mask, *mine))
         self.mask = self._timed("brain", find)
         self.warnings += doubts_of_brain(self.mask, method, *mine)
@@ -124,6 +125,7 @@ class _Work:
         found = self._timed("align", lambda: register(brain, self.space.brain))
         self.to_space = found.matrix
         self.qualities[self.space.name] = found.quality
+        self.warnings += doubts_of_size(self.mask, self.to_space @ self.fixed.affine, self.space, self.whose, self.reference)
 
     def prepared(self, id: str, missing: tuple[str, ...], wishes: Wishes) -> Prepared:
         grid, shape = self.space.affine, self.space.shape

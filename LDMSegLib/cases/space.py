@@ -26,6 +26,13 @@ class Space:
     shape: tuple[int, int, int]
     brain: Volume
 
+    def coarse(self, mm: float) -> tuple[np.ndarray, tuple[int, int, int]]:
+        """The same field of view in voxels of `mm`: affine (voxel→world RAS mm) and shape."""
+        steps = mm / np.linalg.norm(self.affine[:3, :3], axis=0)
+        grid = self.affine @ np.diag([*steps, 1.0])
+        grid[:3, 3] += self.affine[:3, :3] @ ((steps - 1) / 2)
+        return grid, tuple(int(np.ceil(n / step)) for n, step in zip(self.shape, steps, strict=True))
+
     def inside(self, affine: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
         """(X, Y, Z) bool: the average brain without holes, on the grid given by `affine` (voxel→world RAS mm) and `shape`."""
         array = resample_to(self.brain.array, self.brain.affine, affine, shape)

@@ -4,6 +4,7 @@ Testing/benchmarks/brain_extraction.py, and by one real case here."""
 from __future__ import annotations
 
 import importlib.util
+import re
 import sys
 import types
 from pathlib import Path
@@ -15,6 +16,8 @@ from scipy import ndimage
 
 from LDMSegLib.cases import brain
 from LDMSegLib.cases.brain import around, deep, find_brain, whole_brain
+from LDMSegLib.cases.brain_mask import doubts_of_size
+from LDMSegLib.cases.space import find_space
 from LDMSegLib.cases.volume import Volume
 from LDMSegLib.errors import InputError
 from LDMSegLib.models.bundle import find_bundle
@@ -93,6 +96,28 @@ class Bright(torch.nn.Module):
         assert abs(float(x.mean()) - 0.449) < 0.01 and abs(float(x.std()) - 0.226) < 0.01
         bright = (x > x.mean()).float()
         return torch.cat([1 - bright, bright], 1)
+
+
+@pytest.mark.parametrize(("whose", "remedy"), [("deepbet", "--brain-extraction hd-bet"), ("hd-bet", "--brain-mask"), ("given", "correct")])
+def test_a_mask_that_reaches_far_beyond_an_average_brain_is_told_with_its_millilitres_and_a_remedy(whose, remedy):
+    space = find_space("SRI24")
+    affine, shape = space.coarse(3.0)
+    mask = space.inside(affine, shape)
+    assert doubts_of_size(mask, affine, space, whose, "t1c") == []
+    grown = ndimage.binary_dilation(mask, iterations=3)  # 9 mm everywhere: no brain, but no skull for certain either
+    assert doubts_of_size(grown, affine, space, whose, "t1c") == []
+    mask[20:28, :10, 10:30] = True
+    (said,) = doubts_of_size(mask, affine, space, whose, "t1c")
+    assert re.search(r"brain in t1c reaches further than brains do: \d\d mL of it", said) and remedy in said
+
+
+def test_a_space_in_coarser_voxels_covers_the_same_world():
+    space = find_space("SRI24")
+    affine, shape = space.coarse(4.0)
+    assert np.allclose(np.linalg.norm(affine[:3, :3], axis=0), 4.0) and shape == (60, 60, 39)
+    # The first fine voxel's outer corner and the first coarse one's are one point.
+    corners = [grid @ np.array([-0.5, -0.5, -0.5, 1.0]) for grid in (space.affine, affine)]
+    assert np.allclose(*corners)
 
 
 def test_deepbets_answer_lies_where_the_brain_is_whatever_the_storage(monkeypatch):
