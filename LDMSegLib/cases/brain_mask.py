@@ -15,7 +15,7 @@ from LDMSegLib.cases.space import Space
 from LDMSegLib.cases.volume import Volume
 from LDMSegLib.errors import InputError
 
-# Beyond an average brain, by more than this, lay at most 4 mL of the brains of 24 prepared glioma cases (on voxels of 4 mm), and 30 mL
+# Beyond an average brain, by more than this, lay at most 4 mL of the brains of 24 prepared glioma cases (on voxels of 4 mm), and 25 mL
 # of the one mask of 20 in which deepbet had taken in the (synthetic) skull.
 BEYOND_MM, MOST_BEYOND_ML = 12.0, 10.0
 
