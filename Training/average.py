@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from LDMSegLib.errors import InputError
-from Training.checkpoints import trained_weights
+from Training.checkpoints import trained_steps, trained_weights
 from Training.command import one_sentence
 
 PHASES = ("diffusion", "conditioning", "controlnet")
@@ -51,7 +51,8 @@ def main() -> None:
         if target.exists():
             raise InputError(f"{target} is there already, expected a run folder without it; delete it to average anew")
         (first, _), (second, extras) = (_trained(run, args.phase) for run in args.sources)
-        state = {"step": 0, "steps": 0, "model": between(first, second, args.share), "averaged": None, "updates": 0}
+        done, steps = trained_steps(args.sources[1], args.phase)
+        state = {"step": done, "steps": steps, "model": between(first, second, args.share), "averaged": None, "updates": 0}
         target.parent.mkdir(parents=True, exist_ok=True)
         torch.save({**state, "optimiser": None, "extras": extras}, target.with_suffix(".part"))
         os.replace(target.with_suffix(".part"), target)

@@ -70,7 +70,9 @@ class Cases(Dataset):
         self._cases = _Cases(_paths(run / "data" / "training", configuration))
         if not len(self._cases):
             raise InputError(f"{run / 'data' / 'training'} holds no case; run Training.prepare first")
-        self._evened = self._as_evened(run, configuration) if phase.evened else {}
+        if phase.evened:
+            self._copies = _Cases(_paths(run / "data" / "evened", configuration))
+            self._evened = self._copies_of_cases(run / "data" / "evened")
         archive = run / "data" / "patches.npz"
         self._patches = dict(np.load(archive)) if archive.exists() and phase.transplants else None
         if self._patches is not None:
@@ -83,7 +85,7 @@ class Cases(Dataset):
         phase, rng = self._phase, np.random.default_rng((self._seed, 2, index))
         name, image, regions = self._cases[int(rng.integers(len(self._cases)))]
         if phase.evened and rng.random() < phase.evened:
-            _, image, regions = self._evened[name][int(rng.integers(len(self._evened[name])))]
+            _, image, regions = self._copies[self._evened[name][int(rng.integers(len(self._evened[name])))]]
         image, regions = image.astype(np.float32), regions.astype(np.float32) / 255
         if self._patches is not None and rng.random() < phase.transplants:
             image, regions = transplant(image, regions, self._patch(rng), self._spacing, rng)
@@ -104,14 +106,14 @@ class Cases(Dataset):
             image = drop_sequences(image, phase.sequence_dropout, rng)
         return {"image": torch.tensor(image), "regions": torch.tensor(regions)}
 
-    def _as_evened(self, run: Path, configuration: Configuration) -> dict[str, _Cases]:
-        """The copies of each case that `Training.evened` has written, by the case's name."""
-        folder = run / "data" / "evened"
-        paths = _paths(folder, configuration)
-        copies = {name: [path for path in paths if path.stem.rpartition("_")[0] == name] for name, _, _ in self._cases}
-        if lacking := sorted(name for name, found in copies.items() if not found):
+    def _copies_of_cases(self, folder: Path) -> dict[str, list[int]]:
+        """Numbers of the copies of each case that `Training.evened` has written, by the case's name."""
+        numbers: dict[str, list[int]] = {name: [] for name in self._cases.names}
+        for number, name in enumerate(self._copies.names):
+            numbers.setdefault(name.rpartition("_")[0], []).append(number)
+        if lacking := sorted(name for name, found in numbers.items() if not found):
             raise InputError(f"{folder} holds no copy of {', '.join(lacking)}, expected some of every case; run Training.evened to its end")
-        return {name: _Cases(found) for name, found in copies.items()}
+        return numbers
 
     def _patch(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
         chosen = int(rng.integers(len(self._patches["centre"])))
@@ -159,6 +161,11 @@ class _Cases:
         self._kept: list | None = None
         if paths and len(paths) * sum(array.nbytes for array in _case(paths[0])[1:]) <= IN_MEMORY_BYTES:
             self._kept = [_case(path) for path in paths]
+
+    @property
+    def names(self) -> list[str]:
+        """Of the cases, in their order."""
+        return [path.stem for path in self._paths]
 
     def __len__(self) -> int:
         return len(self._paths)

@@ -43,7 +43,7 @@ def test_the_mean_of_two_runs_is_a_finished_phase_of_a_third(tmp_path, monkeypat
     second = trained(tmp_path / "second", {"a": torch.full((2,), 3.0)})
     call(monkeypatch, "--from", first, second, "--run", tmp_path / "mean")
     weights, _ = trained_weights(tmp_path / "mean", "conditioning")
-    assert torch.equal(weights["a"], torch.full((2,), 2.0)) and trained_steps(tmp_path / "mean", "conditioning") == (0, 0)
+    assert torch.equal(weights["a"], torch.full((2,), 2.0)) and trained_steps(tmp_path / "mean", "conditioning") == (5, 5)
     assert "0.5 of" in capsys.readouterr().out and not list((tmp_path / "mean" / "conditioning").glob("*.part"))
     with pytest.raises(SystemExit):
         call(monkeypatch, "--from", first, second, "--run", tmp_path / "mean")

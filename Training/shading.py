@@ -1,8 +1,8 @@
 """Uneven brightness of scans, the "bias field" of the coil, found by N4 (Tustison et al. 2010, IEEE TMI 29(6):1310-1320).
 
 N4 cannot tell a large lesion from shading altogether: along with the field it takes some of the lesion's contrast. What that costs and
-brings is in Documentation/raw-scans.md. Training learns from scans without their field (Training/evened.py); preparing does not take it
-out, because the embedded networks have not seen such scans.
+brings is in Documentation/raw-scans.md. Training can learn from scans without their field (Training/evened.py); preparing does not
+take it out, because the embedded networks have not seen such scans.
 """
 
 from __future__ import annotations
