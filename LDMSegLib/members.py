@@ -35,17 +35,18 @@ class Reading:
         return self.view.undone(torch.lerp(sample, self.answer.to(sample), direct) if direct else sample)
 
 
-def read(model: Model, mri: np.ndarray) -> list[Reading]:
+def read(model: Model, mri: np.ndarray, evened: np.ndarray | None = None) -> list[Reading]:
     """Read the MRI once for each view that gets a member.
 
     Args:
         mri: (S, X, Y, Z) float32 on the model's grid, in the network's range.
+        evened: the same without its uneven brightness, for every second view.
 
     Returns:
         One reading a view, in the order in which `draw` deals the members.
     """
-    used = views(min(model.mode.views, model.mode.members))
-    return [Reading(view, *model.read(view.seen(mri))) for view in used]
+    used = views(min(model.mode.views, model.mode.members), evened is not None)
+    return [Reading(view, *model.read(view.seen(evened if view.evened else mri))) for view in used]
 
 
 def draw(

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -83,8 +83,9 @@ def segment(
         foreground = case.foreground()
         placed = place(foreground, case.grid.affine, spec.grid)
         mri = prepare(case, spec, placed)
+        evened = prepare(replace(case, volumes=case.evened), spec, placed) if case.evened else None
     with timer.stage("condition", "Reading the MRI"):
-        readings = read(model, mri)
+        readings = read(model, mri, evened)
     brain = to_grid(foreground.astype(np.float32), case.grid.affine, placed)
     ensemble = _Ensemble(spec, placed, spec.threshold if settings.threshold is None else settings.threshold, brain)
     with timer.stage("sample", f"Sampling {mode.members} members"):

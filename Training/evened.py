@@ -3,7 +3,7 @@
     python -m Training.evened --config Training/configs/small.json --data DATA --run runs/small [--copies N] [--seed N]
 
 Writes `run/data/evened/<case>_<k>.npz` beside the cases that `Training.prepare` has written, for the phases whose `evened` is not 0.
-N4 takes away some of a large lesion's contrast along with the shading (see Training.shading.py); a network that has not seen
+N4 takes away some of a large lesion's contrast along with the shading (see LDMSegLib/cases/shading.py); a network that has not seen
 that loses such lesions.
 """
 
@@ -27,7 +27,7 @@ from Training.augmentation import smooth_field
 from Training.command import one_sentence
 from Training.configuration import Configuration, read_configuration
 from Training.prepare import case_folders, placed_grid
-from Training.shading import logarithmic_field
+from LDMSegLib.cases.shading import logarithmic_field
 
 # Depth of the shading that is put on (standard deviation of its logarithm at the knots), and the knots along each axis.
 DEEPEST, KNOTS = 0.25, (3, 6)

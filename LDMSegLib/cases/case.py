@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Container, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Protocol
@@ -62,7 +62,8 @@ class Case:
 
     `volumes` all have the reference's shape and affine; each keeps its own file's path and header, so the header of
     `volumes[reference]` is the one to write results with. `missing` names the sequences that are not there. A case that was
-    prepared from raw scans has a `home`: there, and not on its own grid, the result belongs.
+    prepared from raw scans has a `home`: there, and not on its own grid, the result belongs. `evened` are the same images without
+    their uneven brightness, or empty where that was not looked for (see `cases.shading`).
     """
 
     id: str
@@ -71,6 +72,7 @@ class Case:
     warnings: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     home: Home | None = None
+    evened: Mapping[str, Volume] = field(default_factory=dict)
 
     @property
     def grid(self) -> Volume:

@@ -22,6 +22,7 @@ from LDMSegLib.cases.geometry import resample_to
 from LDMSegLib.cases.plan import Plan, Wishes
 from LDMSegLib.cases.prepared import Prepared, Step
 from LDMSegLib.cases.registration import register
+from LDMSegLib.cases.shading import evened
 from LDMSegLib.cases.space import Space
 from LDMSegLib.cases.together import Together
 from LDMSegLib.cases.volume import Volume
@@ -87,8 +88,9 @@ class _Work:
         self.steps: list[Step] = []
         self.qualities: dict[str, float] = {}
         self.distinct: dict[str, float] = {}
+        self.depths: dict[str, float] = {}
         self.seconds: dict[str, float] = {}
-        self._done, self._all = 0, int(todo.strip) + len(todo.register) + int(todo.align) + 1
+        self._done, self._all = 0, 2 * int(todo.strip) + len(todo.register) + int(todo.align) + 1
 
     def find_brain(self, wishes: Wishes) -> None:
         found = self.findings[self.reference]
@@ -132,6 +134,7 @@ class _Work:
         brain = resample_to(self.mask.astype(np.float32), self.to_space @ self.fixed.affine, grid, shape) > 0.5
         empty = {name: self.findings[name].background or 0.0 for name in self.volumes}
         volumes = self.images.inside(brain, grid, self.to_space, empty)
+        even = self._evened(volumes, brain)
         if self.todo.align:
             model = resample_to(self.space.brain.array, self.space.brain.affine, grid, shape) > 0.1 * self.space.brain.array.max()
             measure = f"{_motion(self.to_space, self.fixed)}, agreement {self.qualities[self.space.name]:.2f}"
@@ -139,10 +142,20 @@ class _Work:
             self.steps.append(Step(title, volumes[self.reference].array, model, grid, measure))
         self._tell()
         home = self.images.home(wishes.result_on or self.reference, self.mask, self.to_space)
-        case = Case(id, volumes, self.reference, tuple(self.warnings), missing, home)
+        case = Case(id, volumes, self.reference, tuple(self.warnings), missing, home, even)
         transforms = {(name, self.reference): matrix for name, matrix in self.images.onto.items() if name != self.reference}
         transforms[self.reference, self.space.name] = self.to_space
         return Prepared(case, transforms, brain, tuple(self.steps), self._record(transforms))
+
+    def _evened(self, volumes: Mapping[str, Volume], brain: np.ndarray) -> Mapping[str, Volume]:
+        """The images without their uneven brightness. Those that stood without a skull have been through somebody's preparation."""
+        if not self.todo.strip:
+            return {}
+        even, self.depths = self._timed("shading", lambda: evened(volumes))
+        most = max(self.depths, key=self.depths.get)
+        measure = "uneven by " + ", ".join(f"{name} {np.expm1(depth):.0%}" for name, depth in self.depths.items())
+        self.steps.append(Step(f"{most} evened out, for half of the members", even[most].array, brain, even[most].affine, measure))
+        return even
 
     def _record(self, transforms: Mapping[tuple[str, str], np.ndarray]) -> dict[str, Any]:
         return {
@@ -150,6 +163,7 @@ class _Work:
             "reasons": list(self.todo.reasons),
             "agreement": {name: round(value, 4) for name, value in self.qualities.items()},
             "distinctness": {name: round(value, 3) for name, value in self.distinct.items()},
+            "shading": {name: round(value, 3) for name, value in self.depths.items()},
             "matrices_ras_mm": {f"{a}_to_{b}": matrix.tolist() for (a, b), matrix in transforms.items()},
             "seconds": {name: round(value, 3) for name, value in self.seconds.items()},
         }

@@ -10,12 +10,14 @@ import torch
 from tiny_bundle import small_affine, small_images
 
 from LDMSegLib.cases.case import Case
+from LDMSegLib.cases.grid import place
 from LDMSegLib.cases.volume import Volume
 from LDMSegLib.events import Silent
+from LDMSegLib.members import read
 from LDMSegLib.models.bundle import read_bundle
 from LDMSegLib.models.device import choose_device
 from LDMSegLib.models.model import Model, sampling_mode
-from LDMSegLib.segment import segment
+from LDMSegLib.segment import prepare, segment
 from LDMSegLib.views import View, deal, views
 
 
@@ -37,6 +39,16 @@ def test_no_view_is_given_twice_and_the_first_changes_nothing():
 def test_the_second_view_changes_left_and_right_only():
     volume = np.arange(2 * 4 * 4 * 4, dtype=np.float32).reshape(2, 4, 4, 4)
     assert np.array_equal(views(2)[1].seen(volume), volume[:, ::-1])
+
+
+@pytest.mark.parametrize("count", [1, 2, 8])
+def test_of_evened_images_the_first_view_and_half_of_all_are(count):
+    seen = views(count, evened=True)
+    assert seen[0] == View((), True) and sum(view.evened for view in seen) == (count + 1) // 2
+    assert [view.axes for view in seen] == [view.axes for view in views(count)]
+    # neither axis goes with either kind of image
+    for axis in range(3) if count == 8 else ():
+        assert sum(view.evened for view in seen if axis in view.axes) == 2
 
 
 @pytest.mark.parametrize("members, count", [(30, 4), (30, 1), (5, 2), (4, 4)])
@@ -80,3 +92,22 @@ def test_an_ensemble_over_views_keeps_its_first_view_and_tells_its_progress_as_o
     assert over_views.provenance["sampling"]["views"] == 2
     assert not np.allclose(over_views.probabilities, alone.probabilities)
     assert np.abs(over_views.probabilities - first_alone.probabilities).max() <= 1.0
+
+
+def test_every_second_view_of_a_case_with_evened_images_is_of_these(tiny_bundle):
+    bundle = read_bundle(tiny_bundle)
+    spec, device = bundle.specification, choose_device("cpu", "float32")
+    images = {name: Volume(array, small_affine()) for name, array in small_images(spec.sequence_names).items()}
+    slope = np.linspace(0.5, 1.5, len(images["t1c"].array), dtype=np.float32)[:, None, None]
+    evened = {name: replace(volume, array=volume.array * slope) for name, volume in images.items()}
+    mode = replace(sampling_mode(spec, None, 2, 2), views=2)
+
+    model = Model(bundle, mode, device)
+    case = Case("made_up", images, spec.reference, evened=evened)
+    placed = place(case.foreground(), case.grid.affine, spec.grid)
+    mri, even = prepare(case, spec, placed), prepare(replace(case, volumes=evened), spec, placed)
+    both, plain, other = read(model, mri, even), read(model, mri), read(model, even)
+    assert torch.equal(both[0].embedding, other[0].embedding) and torch.equal(both[1].embedding, plain[1].embedding)
+    assert not torch.equal(both[0].embedding, plain[0].embedding) and not torch.equal(both[1].embedding, other[1].embedding)
+    probabilities = [segment(one, model).probabilities for one in (case, replace(case, evened={}), replace(case, volumes=evened, evened={}))]
+    assert not any(np.array_equal(probabilities[0], other) for other in probabilities[1:])

@@ -1,11 +1,15 @@
 """Uneven brightness of scans, the "bias field" of the coil, found by N4 (Tustison et al. 2010, IEEE TMI 29(6):1310-1320).
 
-N4 cannot tell a large lesion from shading altogether: along with the field it takes some of the lesion's contrast. What that costs and
-brings is in Documentation/raw-scans.md. Training can learn from scans without their field (Training/evened.py); preparing does not
-take it out, because the embedded networks have not seen such scans.
+N4 cannot tell a large lesion from shading altogether: along with the field it takes some of the lesion's contrast. So a prepared case
+keeps its images as they are and gets evened ones beside them, half of the members look at either (`LDMSegLib.views`), and where it
+matters they disagree. What that costs and brings is in Documentation/raw-scans.md.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 
@@ -45,3 +49,26 @@ def logarithmic_field(volume: Volume) -> np.ndarray:
     grid = volume.affine @ np.diag([*steps, 1.0])
     grid[:3, 3] = volume.affine[:3, :3] @ starts + volume.affine[:3, 3]
     return resample_to(found - found[there].mean(), grid, volume.affine, volume.shape)
+
+
+def evened(volumes: Mapping[str, Volume]) -> tuple[dict[str, Volume], dict[str, float]]:
+    """Images without their uneven brightness.
+
+    Args:
+        volumes: brains on a background of 0, by sequence.
+
+    Returns:
+        The images, and the depth of what was taken out of each: the standard deviation of the logarithmic field in the brain.
+
+    Raises:
+        InputError: SimpleITK is not installed.
+    """
+
+    def one(volume: Volume) -> tuple[Volume, float]:
+        field, there = logarithmic_field(volume), volume.array > 0
+        depth = float(field[there].std()) if there.any() else 0.0
+        return replace(volume, array=volume.array * np.exp(-field)), depth
+
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        found = dict(zip(volumes, pool.map(one, volumes.values()), strict=True))
+    return {name: volume for name, (volume, _) in found.items()}, {name: depth for name, (_, depth) in found.items()}

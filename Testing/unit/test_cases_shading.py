@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from LDMSegLib.cases.volume import Volume
-from Training.shading import logarithmic_field
+from LDMSegLib.cases.shading import evened, logarithmic_field
 
 pytest.importorskip("SimpleITK")
 SHAPE, SPACING = (60, 72, 60), 2.5
@@ -46,9 +46,26 @@ def test_an_even_brain_stays_even():
     assert found.std() < 0.03 and abs(found.mean()) < 0.02
 
 
+def test_shaded_sequences_are_evened_out_and_the_depth_of_it_is_told():
+    even = {"t1c": volume(brain(0)), "t2w": volume(brain(1))}
+    shaded = {name: volume(one.array * np.exp(field(sign * 0.3))) for (name, one), sign in zip(even.items(), (1, -1), strict=True)}
+    images, depths = evened(shaded)
+    assert set(images) == set(depths) == {"t1c", "t2w"}
+    for name, one in images.items():
+        inside = even[name].array > 0
+        ratio = one.array[inside] / even[name].array[inside]
+        assert ratio.std() / ratio.mean() < 0.04 < np.exp(field(0.3))[inside].std()
+        assert np.array_equal(one.array > 0, inside) and np.array_equal(one.affine, even[name].affine)
+        assert depths[name] == pytest.approx(field(0.3)[inside].std(), rel=0.2)
+    _, before = evened(even)
+    assert max(before.values()) < 0.03
+
+
 @pytest.mark.parametrize("array", [np.zeros(SHAPE, np.float32), np.pad(np.ones((4, 4, 4), np.float32), [(20, 36), (30, 38), (20, 36)])])
 def test_where_there_is_too_little_brain_nothing_is_evened(array):
     assert not logarithmic_field(volume(array)).any()
+    images, depths = evened({"t1c": volume(array)})
+    assert np.array_equal(images["t1c"].array, array) and depths["t1c"] == 0.0
 
 
 def test_a_sequence_on_anisotropic_voxels_is_looked_at_where_it_has_voxels():
