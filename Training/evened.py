@@ -21,13 +21,13 @@ from LDMSegLib.cases.geometry import bounding_box
 from LDMSegLib.cases.grid import to_grid
 from LDMSegLib.cases.intensity import background, normalise
 from LDMSegLib.cases.naming import assign
+from LDMSegLib.cases.shading import logarithmic_field
 from LDMSegLib.cases.volume import Volume
 from LDMSegLib.errors import InputError
 from Training.augmentation import smooth_field
 from Training.command import one_sentence
 from Training.configuration import Configuration, read_configuration
 from Training.prepare import case_folders, placed_grid
-from LDMSegLib.cases.shading import logarithmic_field
 
 # Depth of the shading that is put on (standard deviation of its logarithm at the knots), and the knots along each axis.
 DEEPEST, KNOTS = 0.25, (3, 6)

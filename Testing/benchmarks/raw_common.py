@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from LDMSegLib.cases import agreement, brain, brain_mask, checks, fit, geometry, plan, preparation, registration, space, together
+from LDMSegLib.cases import agreement, brain, brain_mask, checks, fit, geometry, plan, preparation, registration, shading, space, together
 from LDMSegLib.cases.geometry import bounding_box, resample_to
 from LDMSegLib.cases.plan import Wishes
 from LDMSegLib.cases.preparation import prepare_case
@@ -27,7 +27,7 @@ APART_MM = 10.0
 
 def code(*more: ModuleType) -> str:
     """A fingerprint of the code that is judged: figures of another version are not taken for this one's."""
-    modules = (agreement, brain, brain_mask, fit, geometry, plan, preparation, registration, space, together, *more)
+    modules = (agreement, brain, brain_mask, fit, geometry, plan, preparation, registration, shading, space, together, *more)
     return hashlib.sha256(b"".join(Path(module.__file__).read_bytes() for module in modules)).hexdigest()[:12]
 
 

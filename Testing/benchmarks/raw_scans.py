@@ -5,13 +5,16 @@
 Each case is made raw by `make_raw` (the skull and neck are synthetic), prepared, segmented, and compared on the raw T1c's own grid
 with the same case untouched, segmented by the same members. Registration error is the distance between where the found and the
 true transform take points of the brain, 10 mm apart, a mean for each moved sequence. Every finished case is a row in FILE at
-once, and is not done again by the same code. What is measured of the raw exam is told in `raw_exam`.
+once, and is not done again by the same code. "As it is" and "evened" are the same raw case with all members looking at the images with
+their uneven brightness, and with all looking at those without it (`cases.shading`); otherwise it is half of them each. What is measured of
+the raw exam is told in `raw_exam`.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -89,13 +92,16 @@ def made_raw(folder: Path, model: Model, seed: int, sampling_seed: int) -> dict[
     wanted = onto(region_masks(labels, spec.labels, spec.regions), moved @ affine, target)
     known = segment(load_case(files, spec), model, settings)
     untouched = onto(known.masks(), moved @ known.affine, target)
-    result = segment(prepared.case, model, settings).masks()
+    ready = prepared.case
+    ways = {"as it is": replace(ready, evened={}), "evened": replace(ready, volumes=ready.evened, evened={})}
+    result, *others = (segment(one, model, settings).masks() for one in (ready, *ways.values()))
     true_brain = onto((volumes[spec.reference].array > 0)[None], moved @ volumes[spec.reference].affine, target)[0]
     return {
         "planes": dict(raw.planes),
         "errors_mm": {name: float(apart.mean()) for name, apart in far.items()},
         "most_mm": {name: float(apart.max()) for name, apart in far.items()},
         "dice": {r: (dice(u, w), dice(f, w)) for r, u, f, w in zip(spec.region_names, untouched, result, wanted, strict=True)},
+        "shading": {way: dice(masks[-1], wanted[-1]) for way, masks in zip(ways, others, strict=True)},
         "brain": brain_figures(prepared.case.target_inside(), true_brain, dict(zip(spec.region_names, wanted, strict=True)), target),
         "distinctness": dict(prepared.record["distinctness"]),
         **cost,
@@ -128,20 +134,35 @@ def figures(rows: list[dict]) -> str:
                 f"{before:.3f}",
                 f"{after:.3f}",
                 f"{after - before:+.3f}",
+                *(f"{value:.3f}" for value in row["shading"].values()),
                 f"{row['brain']['dice']:.3f}",
                 f"{list(row['brain']['lost'].values())[-1] or 0.0:.1%}",
                 f"{row['cpu_s']:.0f}",
             )
         )
-    head = ("case", "slices", "error mm", "Dice WT untouched", "Dice WT raw", "change", "brain Dice", "WT outside brain", "CPU s")
+    head = (
+        "case",
+        "slices",
+        "error mm",
+        "Dice WT untouched",
+        "Dice WT raw",
+        "change",
+        "as it is",
+        "evened",
+        "brain Dice",
+        "WT outside brain",
+        "CPU s",
+    )
     errors = np.array([e for row in rows for e in row["errors_mm"].values()])
     change = np.array([(lambda d: d[1] - d[0])(list(row["dice"].values())[-1]) for row in rows])
+    alone = {f"all members {way}": [row["shading"][way] - list(row["dice"].values())[-1][0] for row in rows] for way in rows[0]["shading"]}
     median, high = np.percentile(errors, [50, 95])
     asked = [
         ("registration error, median", f"{median:.2f} mm", f"≤ {MEDIAN_MM:g} mm", median <= MEDIAN_MM),
         ("registration error, 95th percentile", f"{high:.2f} mm", f"≤ {P95_MM:g} mm", high <= P95_MM),
         ("WT Dice, worst loss", f"{-change.min():.3f}", f"≤ {DICE_DROP:g}", -change.min() <= DICE_DROP),
         ("WT Dice, mean change", f"{change.mean():+.3f}", "", ""),
+        *((f"WT Dice, mean change, {way}", f"{float(np.mean(shift)):+.3f}", "", "") for way, shift in alone.items()),
         ("WT Dice, cases within it", f"{(change >= -DICE_DROP).sum()} of {len(change)}", "all", (change >= -DICE_DROP).all()),
         ("processor seconds to prepare, median", f"{np.median([row['cpu_s'] for row in rows]):.0f}", "", ""),
         ("peak memory", f"{max(row['peak_gib'] for row in rows):.1f} GiB", "≤ 4 GiB", max(row["peak_gib"] for row in rows) <= 4),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from LDMSegLib.cases.volume import Volume
 from LDMSegLib.cases.shading import evened, logarithmic_field
+from LDMSegLib.cases.volume import Volume
 
 pytest.importorskip("SimpleITK")
 SHAPE, SPACING = (60, 72, 60), 2.5

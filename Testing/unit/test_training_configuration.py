@@ -1,10 +1,11 @@
-"""Configurations: the two that ship can be built and trained; a mistake is told in one sentence before hours are spent."""
+"""Configurations: those that ship can be built and trained; a mistake is told in one sentence before hours are spent."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -19,7 +20,7 @@ from Training.conditioning import ConditioningTask
 from Training.configuration import read_configuration
 from Training.engine import Options, train
 
-SHIPPED = {name: ROOT / "Training" / "configs" / f"{name}.json" for name in ("paper", "medium", "small", "small_narrow")}
+SHIPPED = {name: ROOT / "Training" / "configs" / f"{name}.json" for name in ("paper", "medium", "small", "small_narrow", "small_evened")}
 
 
 @pytest.fixture(params=SHIPPED)
@@ -60,6 +61,14 @@ def test_a_configuration_that_extends_another_says_only_what_differs():
     assert narrow.networks["conditioning"] == {**small.networks["conditioning"], "init_filters": 8}
     assert narrow.phases["conditioning"].steps == 5500 and narrow.phases["conditioning"].crop == small.phases["conditioning"].crop
     assert narrow.phases["autoencoder"] == small.phases["autoencoder"] and narrow.held_out == small.held_out
+
+
+def test_evened_cases_are_all_that_small_evened_adds():
+    small, evened = read_configuration(SHIPPED["small"]), read_configuration(SHIPPED["small_evened"])
+    drawn = {name: phase.evened for name, phase in evened.phases.items() if phase.evened}
+    assert set(drawn) == {"conditioning", "controlnet", "distillation"}
+    assert {name: replace(phase, evened=0.0) for name, phase in evened.phases.items()} == small.phases
+    assert replace(evened, phases=small.phases) == small
 
 
 def test_the_paper_configuration_is_the_published_recipe():

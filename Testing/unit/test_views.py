@@ -109,5 +109,7 @@ def test_every_second_view_of_a_case_with_evened_images_is_of_these(tiny_bundle)
     both, plain, other = read(model, mri, even), read(model, mri), read(model, even)
     assert torch.equal(both[0].embedding, other[0].embedding) and torch.equal(both[1].embedding, plain[1].embedding)
     assert not torch.equal(both[0].embedding, plain[0].embedding) and not torch.equal(both[1].embedding, other[1].embedding)
-    probabilities = [segment(one, model).probabilities for one in (case, replace(case, evened={}), replace(case, volumes=evened, evened={}))]
+    probabilities = [
+        segment(one, model).probabilities for one in (case, replace(case, evened={}), replace(case, volumes=evened, evened={}))
+    ]
     assert not any(np.array_equal(probabilities[0], other) for other in probabilities[1:])
