@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from LDMSegLib.cases.agreement import AWAY_MM
 from LDMSegLib.cases.brain import find_brain, whole_brain
 from LDMSegLib.cases.brain_mask import doubts_of_brain, doubts_of_size, given_mask
 from LDMSegLib.cases.case import Case
@@ -116,7 +117,8 @@ class _Work:
             said = doubt(found, (name, moving.path), (self.reference, self.fixed.path))
             self.warnings += [said] if said else []
             self.images.onto[name] = found.matrix
-            measure = f"{_motion(found.matrix, self.fixed)}, agreement {found.quality:.2f}"
+            fits = f"fits {found.distinct:.1f} times as well as {AWAY_MM:g} mm away, expected at least {DOUBTFUL:g}"
+            measure = f"moved by {_moved(found.matrix, self.fixed):.1f} mm, turned by {_turned(found.matrix):.1f}°; {fits}"
             step = Step(f"{name} onto {self.reference}", self.images.on_reference(name), self.mask, self.fixed.affine, measure)
             self.steps.append(step)
 
@@ -137,8 +139,7 @@ class _Work:
         even = self._evened(volumes, brain)
         if self.todo.align:
             model = resample_to(self.space.brain.array, self.space.brain.affine, grid, shape) > 0.1 * self.space.brain.array.max()
-            measure = f"{_motion(self.to_space, self.fixed)}, agreement {self.qualities[self.space.name]:.2f}"
-            title = f"{self.reference} turned like {self.space.name}"
+            title, measure = f"{self.reference} turned like {self.space.name}", f"turned by {_turned(self.to_space):.1f}°"
             self.steps.append(Step(title, volumes[self.reference].array, model, grid, measure))
         self._tell()
         home = self.images.home(wishes.result_on or self.reference, self.mask, self.to_space)
@@ -180,8 +181,12 @@ class _Work:
         self.reporter.progress(self._done / self._all)
 
 
-def _motion(matrix: np.ndarray, volume: Volume) -> str:
-    """A rigid transform in words: by how much it turns, and moves the middle of an image."""
-    angle = np.degrees(np.arccos(np.clip((np.trace(matrix[:3, :3]) - 1.0) / 2.0, -1.0, 1.0)))
+def _turned(matrix: np.ndarray) -> float:
+    """The angle of a rigid transform in degrees."""
+    return float(np.degrees(np.arccos(np.clip((np.trace(matrix[:3, :3]) - 1.0) / 2.0, -1.0, 1.0))))
+
+
+def _moved(matrix: np.ndarray, volume: Volume) -> float:
+    """How far a transform moves the middle of an image, mm."""
     middle = volume.affine @ np.append((np.asarray(volume.shape) - 1) / 2, 1.0)
-    return f"moved by {np.linalg.norm((matrix @ middle - middle)[:3]):.1f} mm, turned by {angle:.1f}°"
+    return float(np.linalg.norm((matrix @ middle - middle)[:3]))

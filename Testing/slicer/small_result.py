@@ -101,7 +101,8 @@ def write_small_result(folder: Path, specification: Specification, affine: np.nd
 
 def write_prepared_result(folder: Path, specification: Specification) -> Path:
     """The same as if it had been made of raw scans, with the picture of their preparation (here: any picture)."""
-    steps = ["Brain, by deepbet: 1.42 litres", "t1n onto t1c: moved by 15.6 mm, turned by 13.5°, agreement 0.61"]
+    moved = "moved by 15.6 mm, turned by 13.5°; fits 4.1 times as well as 8 mm away, expected at least 2.1"
+    steps = ["Brain, by deepbet: 1.42 litres", f"t1n onto t1c: {moved}"]
     record = {"steps": steps, "matrices_ras_mm": {name: matrix.tolist() for name, matrix in MATRICES.items()}}
     write_small_result(folder, specification, preparation=record)
     (folder / "preparation.png").write_bytes((Path(__file__).parents[2] / "LDMSeg.png").read_bytes())
