@@ -52,7 +52,7 @@ def steps(images: Images, spec: Specification) -> dict[str, tuple[float, float]]
     """Step → (seconds, processor seconds)."""
     clock = Clock()
     todo = plan(images.volumes, images.findings, spec.reference, Wishes())
-    names = ["brain", *(f"register {name}" for name in todo.register), "turn like the space, resample"]
+    names = ["brain", *(f"register {name}" for name in todo.register), "turn like the space, resample", "uneven brightness"]
     prepare_case("speed", images.volumes, images.findings, spec.reference, find_space(spec.grid.space), todo, Wishes(), reporter=clock)
     spans = zip(clock.told, clock.told[1:], strict=False)
     return {name: (after[0] - before[0], after[1] - before[1]) for name, (before, after) in zip(names, spans, strict=True)}
