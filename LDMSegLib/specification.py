@@ -160,6 +160,28 @@ class Plausibility:
 
 
 @dataclass(frozen=True)
+class Term:
+    """What one statistic of a shape adds to a sum: `weight` * (value - `mean`)."""
+
+    mean: float
+    weight: float
+
+
+@dataclass(frozen=True)
+class ShapeOdds:
+    """How much likelier a shape is among real masks than among drawn ones (see `LDMSegLib.shape_odds`).
+
+    `terms`: statistic of `metrics.shapes` → what it adds to the log odds; empty = every shape is as good.
+    `highest`: log odds from which on a mask is always kept.
+    `kept`: share of the draws that was kept when this was learnt, of those that lay in the brain.
+    """
+
+    terms: Mapping[str, Term] = field(default_factory=dict)
+    highest: float = 0.0
+    kept: float = 1.0
+
+
+@dataclass(frozen=True)
 class Specification:
     """All of the above, for one bundle."""
 
@@ -180,6 +202,7 @@ class Specification:
     min_component_mm3: float = 0.0
     calibration: Calibration = Calibration()
     plausibility: Plausibility = Plausibility()
+    shape_odds: ShapeOdds = ShapeOdds()
     synthesis_mode: str = "synthesis"
     training_data: tuple[str, ...] = ()
     format: int = FORMAT
@@ -312,6 +335,8 @@ def _problems(s: Specification) -> list[str]:
     for values in (s.calibration.slope, s.calibration.offset):
         if values and len(values) != len(s.regions):
             found.append(f"{len(values)} calibration values for {len(s.regions)} regions")
+    if not 0.0 < s.shape_odds.kept <= 1.0:
+        found.append(f"a share of {s.shape_odds.kept:g} of the draws kept, expected above 0 and at most 1")
     if any(slope <= 0.0 for slope in s.calibration.slope):
         found.append(f"calibration slopes {s.calibration.slope} are not positive")
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import torch
 
 from LDMSegLib.cases.canvas import Canvas
-from LDMSegLib.cases.grid import from_grid
+from LDMSegLib.cases.grid import from_grid, to_grid
 from LDMSegLib.diffusion.ensemble import run_ensemble
 from LDMSegLib.diffusion.samplers import make_sampler
 from LDMSegLib.diffusion.schedule import NoiseSchedule
@@ -19,21 +20,26 @@ from LDMSegLib.events import Cancellation, Reporter, Silent
 from LDMSegLib.models.model import Model
 from LDMSegLib.results.labels import label_map, nest, region_masks
 from LDMSegLib.results.measurements import voxel_ml
+from LDMSegLib.shape_odds import chance, keeping_probability, shape_on_model_grid
+from LDMSegLib.specification import ShapeOdds
 
 DRAWS_PER_MASK = 10
-"""For each mask that is wanted, at most this many are drawn: a smallest volume that hardly any has shall end some time."""
+"""For each mask that is wanted, at most this many are drawn that have a shape to be kept: a smallest volume that hardly any has
+shall end some time."""
 
 
 @dataclass(frozen=True)
 class Wish:
     """What is wanted. Masks are cut at the surface of the canvas's brain. Those are not kept that are empty, that lose more by it
-    than the bundle calls usual (`inside/<outermost region>`, see `results.plausibility`), or that have less than `min_volume_ml`."""
+    than the bundle calls usual (`inside/<outermost region>`, see `results.plausibility`), that have less than `min_volume_ml`, or
+    that the bundle's odds of shapes leave out (`shape_odds`), which `any_shape` does without."""
 
     count: int = 8
     seed: int = 0
     min_volume_ml: float = 0.0
     threshold: float | None = None
     batch_size: int = 8
+    any_shape: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +54,7 @@ class Mask:
 
 @dataclass(frozen=True)
 class Drawn:
-    """How many masks were drawn, kept, and not kept for being empty, too far outside the brain or too small."""
+    """How many masks were drawn, kept, and not kept for being empty, too far outside the brain, too small or unlike real ones."""
 
     wanted: int
     kept: int
@@ -56,6 +62,7 @@ class Drawn:
     empty: int
     outside: int
     too_small: int
+    odd_shaped: int
 
 
 def synthesize(
@@ -85,20 +92,24 @@ def synthesize(
     reporter, cancellation = reporter or Silent(), cancellation or Cancellation()
     reporter.stage("sample", f"Drawing {wish.count} mask{'s' if wish.count > 1 else ''}")
     sampler = make_sampler(model.mode, NoiseSchedule.from_specification(model.specification.schedule))
-    screen, share = _Screen(model, canvas, wish, on_mask), _Share(reporter, wish.count)
-    limit = wish.count * DRAWS_PER_MASK
+    odds = ShapeOdds() if wish.any_shape else model.specification.shape_odds
+    screen, share = _Screen(model, canvas, wish, odds, on_mask), _Share(reporter, wish.count)
+    limit = math.ceil(wish.count * DRAWS_PER_MASK / odds.kept)
     while screen.kept < wish.count and screen.drawn < limit and not cancellation.requested:
-        missing = min(wish.count - screen.kept, limit - screen.drawn)
+        missing = wish.count - screen.kept
+        draws = min(math.ceil(missing / odds.kept), limit - screen.drawn)
+        if odds.kept < 1.0:  # whatever is drawn beyond the last mask that is wanted is drawn for nothing
+            draws = min(draws, wish.batch_size)
         run_ensemble(
             model.denoiser(),
             model.decode,
             sampler,
             model.latent_shape(canvas.placed.shape),
-            missing,
+            draws,
             wish.seed,
             wish.batch_size,
             screen.look,
-            share.of(screen.kept, missing),
+            share.of(screen.kept, draws * odds.kept, draws),
             cancellation,
             model.device.kind,
             first_member=screen.drawn,
@@ -108,24 +119,25 @@ def synthesize(
     if not screen.kept:
         raise InputError(
             f"none of {screen.drawn} drawn masks could be kept ({screen.empty} empty, {screen.outside} too far outside "
-            f"the brain, {screen.too_small} below {wish.min_volume_ml:g} mL), expected {wish.count}; lower --min-volume or --threshold, or "
-            "use another seed"
+            f"the brain, {screen.too_small} below {wish.min_volume_ml:g} mL, {screen.odd_shaped} unlike real ones), expected {wish.count}; "
+            "lower --min-volume or --threshold, or use another seed"
         )
-    return Drawn(wish.count, screen.kept, screen.drawn, screen.empty, screen.outside, screen.too_small)
+    return Drawn(wish.count, screen.kept, screen.drawn, screen.empty, screen.outside, screen.too_small, screen.odd_shaped)
 
 
 class _Screen:
     """Looks at each member: decoded probabilities in, a kept or a rejected mask out."""
 
-    def __init__(self, model: Model, canvas: Canvas, wish: Wish, on_mask: Callable[[Mask], None]) -> None:
-        self.kept = self.drawn = self.empty = self.outside = self.too_small = 0
-        self._spec, self._canvas, self._on_mask = model.specification, canvas, on_mask
-        self._least_ml = wish.min_volume_ml
+    def __init__(self, model: Model, canvas: Canvas, wish: Wish, odds: ShapeOdds, on_mask: Callable[[Mask], None]) -> None:
+        self.kept = self.drawn = self.empty = self.outside = self.too_small = self.odd_shaped = 0
+        self._spec, self._canvas, self._wish, self._odds, self._on_mask = model.specification, canvas, wish, odds, on_mask
         usual = self._spec.plausibility.ranges.get(f"inside/{self._spec.region_names[-1]}")
         self._least_inside = usual.low if usual else 0.0
         self._threshold = self._spec.threshold if wish.threshold is None else wish.threshold
 
     def look(self, member: int, probabilities: torch.Tensor) -> None:
+        if self.kept == self._wish.count:
+            return
         self.drawn += 1
         spec, canvas = self._spec, self._canvas
         nested = nest(probabilities, spec.regions).cpu().numpy()
@@ -141,13 +153,24 @@ class _Screen:
             self.empty += 1
         elif lost > (1.0 - self._least_inside) * drawn:
             self.outside += 1
-        elif volume < self._least_ml:
+        elif volume < self._wish.min_volume_ml:
             self.too_small += 1
+        elif self._odds.terms and chance(self._wish.seed, member) >= keeping_probability(self._shape(nested), self._odds):
+            self.odd_shaped += 1
         else:
             self.kept += 1
             masks = region_masks(labels, spec.labels, spec.regions)
             volumes = {name: float(np.count_nonzero(mask) * voxel) for name, mask in zip(spec.region_names, masks, strict=True)}
             self._on_mask(Mask(self.kept, member, labels, volumes))
+
+    def _shape(self, nested: np.ndarray) -> dict[str, float]:
+        """Of what is kept in the brain, on the model's grid."""
+        spec, canvas = self._spec, self._canvas
+        if canvas.inside is not None:
+            nested = nested * (to_grid(canvas.inside.astype(np.float32), canvas.affine, canvas.placed) >= 0.5)
+        voxel_mm3 = math.prod(spec.grid.spacing)
+        labels = label_map(nested, spec.labels, spec.regions, self._threshold, None, spec.min_component_mm3, voxel_mm3)
+        return shape_on_model_grid(region_masks(labels, spec.labels, spec.regions), spec.regions, spec.grid)
 
     def _voxels(self, probabilities: np.ndarray) -> int:
         return np.count_nonzero(probabilities.max(axis=0) >= self._threshold)
@@ -158,16 +181,19 @@ class _Share(Silent):
 
     def __init__(self, reporter: Reporter, count: int) -> None:
         self._reporter, self._count = reporter, count
-        self._kept = self._missing = 0
+        self._kept, self._expected, self._draws = 0, 0.0, 0
         self._furthest = 0.0
 
-    def of(self, kept: int, missing: int) -> _Share:
-        self._kept, self._missing = kept, missing
+    def of(self, kept: int, expected: float, draws: int) -> _Share:
+        """The round that follows `kept` masks: `draws` of which `expected` will be kept."""
+        self._kept, self._expected, self._draws = kept, expected, draws
         return self
 
     def progress(self, fraction: float, **details: Any) -> None:
-        self._furthest = max(self._furthest, (self._kept + fraction * self._missing) / self._count)
-        self._reporter.progress(self._furthest, **details | {"member": self._kept + details["member"], "members": self._count})
+        done = self._kept + min(fraction * self._expected, self._count - self._kept)
+        self._furthest = max(self._furthest, done / self._count)
+        member = min(self._count, self._kept + math.ceil(details["member"] * self._expected / self._draws))
+        self._reporter.progress(self._furthest, **details | {"member": member, "members": self._count})
 
     def warning(self, message: str, **details: Any) -> None:
         self._reporter.warning(message, **details)

@@ -53,6 +53,7 @@ def _parser() -> options.Parser:
     parser = options.Parser("synthesize", "Draw new tumour masks out of noise: label maps of nobody's tumour.")
     parser.add_argument("-n", "--count", type=options.whole(1), default=8, metavar="N", help="how many masks (8)")
     parser.add_argument("--min-volume", type=options.not_negative, default=0.0, metavar="ML", help="keep no mask smaller than this, in mL")
+    parser.add_argument("--any-shape", action="store_true", help="keep masks of every shape, also of those that real tumours seldom have")
     parser.add_argument("--like", type=Path, metavar="IMAGE", help="draw into this image's brain, on its grid (without: on a 1 mm grid)")
     options.add_output(parser, "the folder for the masks")
     options.add_bundle(parser)
@@ -94,7 +95,7 @@ def _draw(
     from LDMSegLib.synthesize import Wish, synthesize  # torch
 
     header, image = (canvas.image.header, canvas.image.array) if canvas.image else (None, None)
-    wish = Wish(args.count, args.seed, args.min_volume, args.threshold, args.batch_size)
+    wish = Wish(args.count, args.seed, args.min_volume, args.threshold, args.batch_size, args.any_shape)
     start = time.monotonic()
     with result_folder(args.output, args.overwrite) as folder:
         masks = MaskFolder(folder, bundle.specification, canvas.affine, header, image, convention)
@@ -133,7 +134,7 @@ def _provenance(
         warnings=warnings,
         synthetic=True,
         kind="SYNTHETIC masks: computed, nobody's tumour",
-        drawn={**vars(drawn), "min_volume_ml": args.min_volume},
+        drawn={**vars(drawn), "min_volume_ml": args.min_volume, "any_shape": args.any_shape},
         model_grid=describe_geometry(canvas.placed.shape, canvas.placed.affine),
     )
 
@@ -144,7 +145,7 @@ def _text(rows: list[dict[str, Any]], drawn: Drawn, target: Path) -> str:
     lines = ["", table(shown, "<" + ">" * (len(header) - 1), header), ""]
     lines += [
         f"  {drawn.drawn} drawn, {drawn.kept} kept, {drawn.empty} empty, {drawn.outside} too far outside the brain, "
-        f"{drawn.too_small} too small",
+        f"{drawn.too_small} too small, {drawn.odd_shaped} of a shape that real tumours seldom have",
         f"  montage  {target / 'montage.png'}",
     ]
     return "\n".join([*lines, "", f"SYNTHETIC: nobody's tumour. {RESEARCH_USE}"])

@@ -138,7 +138,7 @@ def classifier_auc(a: np.ndarray, b: np.ndarray, folds: int = 5, ridge: float = 
     scores = []
     for k in range(folds):
         seen = fold != k
-        weights = _logistic(x[seen], y[seen], ridge)
+        weights = logistic_regression(x[seen], y[seen], ridge)
         scores.append(auroc(x[~seen] @ weights[:-1], y[~seen] > 0.5))
     return float(np.mean(scores))
 
@@ -179,8 +179,17 @@ def _mean_sd(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean, np.where(sd > 1e-9 * np.maximum(np.abs(mean), 1.0), sd, 1.0)
 
 
-def _logistic(x: np.ndarray, y: np.ndarray, ridge: float) -> np.ndarray:
-    """Coefficients and intercept (last, not penalised) by Newton's method."""
+def logistic_regression(x: np.ndarray, y: np.ndarray, ridge: float) -> np.ndarray:
+    """Ridge logistic regression by Newton's method.
+
+    Args:
+        x: (n, features), standardised, no NaN.
+        y: (n,), 0 or 1.
+        ridge: Weight of the squared coefficients.
+
+    Returns:
+        (features + 1,): coefficients, and last the intercept, which is not penalised.
+    """
     x = np.column_stack([x, np.ones(len(x))])
     penalty = np.full(x.shape[1], ridge)
     penalty[-1] = 1e-6

@@ -1,8 +1,10 @@
 """Whether generated masks are like real ones, without being copies: shapes, nesting, place, variety, nearest neighbours.
 
-    python -m Testing.benchmarks.synthesis [--bundle B] [--count 100] [--seed 0] [--repeats 50] [--csv FILE]
+    python -m Testing.benchmarks.synthesis [--bundle B] [--count 100] [--seed 0] [--any-shape] [--repeats 50] [--csv FILE]
 
-Real masks are the label maps of labelmaps/brats_128.npz in the real data's folder. Both kinds are measured on the model's grid,
+Real masks are the label maps of labelmaps/brats_128.npz in the real data's folder. Masks are kept by how usual their shape is
+(`Training.shape_odds`); shapes are compared with that half of the real ones from which this was not learnt, copies are looked for
+among all. Both kinds are measured on the model's grid,
 to which real ones are brought, so that no difference is one of voxels. Distances between small samples are mostly sample
 size: so all are between sets of equal size, and beside each stands the same distance between two sets of real masks.
 Intervals of Wasserstein distances are bootstrapped; those of the others are over random subsets without repeats, since a case
@@ -36,6 +38,7 @@ from LDMSegLib.synthesize import Mask, Wish, synthesize
 from Testing.benchmarks.process import machine, table
 from Testing.benchmarks.real_data import ROOT
 from Training.prepare import BRATS_AFFINE, BRATS_CENTRE, BRATS_SHAPE
+from Training.shape_odds import learnt_from
 
 LABEL_MAPS = Path("labelmaps") / "brats_128.npz"
 BRAIN = Path("healthy") / "sri24" / "sri24_t1_brain.nii.gz"
@@ -47,13 +50,15 @@ def main() -> None:
     parser.add_argument("--bundle")
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--any-shape", action="store_true", help="keep what is drawn, whatever its shape")
     parser.add_argument("--repeats", type=int, default=50, help="random subsets")
     parser.add_argument("--csv", type=Path, help="write the generated masks' statistics here")
     arguments = parser.parse_args()
     bundle = find_bundle(arguments.bundle)
     spec = bundle.specification
     placed = in_brats_space(spec.grid)
-    real = real_masks(spec, placed)
+    named = real_masks(spec, placed)
+    real, unseen = list(named.values()), [mask for name, mask in named.items() if not learnt_from(name)]
     model = Model(bundle, spec.mode(spec.synthesis_mode), choose_device())
     generated: list[np.ndarray] = []
 
@@ -63,13 +68,16 @@ def main() -> None:
     space = find_space(spec.grid.space)
     inside = space.inside(placed.affine, placed.shape) if space else None
     canvas = Canvas(placed, placed.affine, placed.shape, inside=inside)
-    drawn = synthesize(model, canvas, Wish(arguments.count, arguments.seed), keep)
-    statistics = [[shape_statistics(masks, spec.regions, placed.affine) for masks in kind] for kind in (real, generated)]
-    (theirs, names), (ours, _) = (feature_matrix(rows) for rows in statistics)
+    drawn = synthesize(model, canvas, Wish(arguments.count, arguments.seed, any_shape=arguments.any_shape), keep)
+    statistics = [[shape_statistics(masks, spec.regions, placed.affine) for masks in kind] for kind in (real, generated, unseen)]
+    (ours, names), (theirs, _) = (feature_matrix(rows) for rows in statistics[1:])
     print(f"Machine: {machine()}. Bundle {bundle.name}, {len(generated)} generated masks of {drawn.drawn} drawn, {len(real)} real ones.")
-    print(f"Not kept: {drawn.empty} empty, {drawn.outside} too far outside the brain, {drawn.too_small} too small.")
+    print(f"Shapes are compared with {len(unseen)} real ones from which no odds were learnt.")
+    print(
+        f"Not kept: {drawn.empty} empty, {drawn.outside} too far outside the brain, {drawn.too_small} too small, {drawn.odd_shaped} odd-shaped."
+    )
     brains = {"the average brain": np.ones(placed.shape, bool) if inside is None else inside, "the SRI24 atlas's brain": brain(placed)}
-    print(soundness(real, generated, statistics, brains))
+    print(soundness(real, generated, statistics[:2], brains))
     print(set_distances(theirs, ours, names, arguments.repeats, arguments.seed))
     print(feature_distances(theirs, ours, names, arguments.seed))
     print(memorisation([m[-1] for m in real], [m[-1] for m in generated], spec.region_names[-1]))
@@ -85,8 +93,8 @@ def in_brats_space(grid: Grid) -> PlacedGrid:
     return PlacedGrid(affine, grid.shape)
 
 
-def real_masks(spec: Specification, placed: PlacedGrid) -> list[np.ndarray]:
-    """(R, X, Y, Z) bool of every real label map that has a tumour on the model's grid.
+def real_masks(spec: Specification, placed: PlacedGrid) -> dict[str, np.ndarray]:
+    """(R, X, Y, Z) bool of every real label map that has a tumour on the model's grid, by the case's name.
 
     Raises:
         SystemExit: there are none.
@@ -95,16 +103,16 @@ def real_masks(spec: Specification, placed: PlacedGrid) -> list[np.ndarray]:
     if not path.exists():
         raise SystemExit(f"no label maps at {path}; set LDMSEG_REAL_DATA to a folder that has some")
     with np.load(path) as archive:
-        maps = archive["seg"]
+        names, maps = archive["case"].tolist(), archive["seg"]
     zoom = np.asarray(BRATS_SHAPE) / np.asarray(maps.shape[1:])
     step = np.diag([*zoom, 1.0])
     step[:3, 3] = (zoom - 1) / 2  # voxel edges aligned
-    found = []
-    for labels in maps:
+    found = {}
+    for name, labels in zip(names, maps, strict=True):
         masks = region_masks(labels, spec.labels, spec.regions).astype(np.float32)
         masks = np.stack([to_grid(mask, BRATS_AFFINE @ step, placed) >= 0.5 for mask in masks])
         if masks.any():
-            found.append(masks)
+            found[name] = masks
     return found
 
 

@@ -86,7 +86,7 @@ def test_masks_below_the_smallest_volume_are_counted_and_replaced_by_further_mem
 
 
 def test_it_gives_up_at_the_stated_limit_and_says_what_became_of_the_draws(model):
-    counts = rf"\(0 empty, 0 too far outside the brain, {DRAWS_PER_MASK} below 90000 mL\)"
+    counts = rf"\(0 empty, 0 too far outside the brain, {DRAWS_PER_MASK} below 90000 mL, 0 unlike real ones\)"
     with pytest.raises(InputError, match=rf"none of {DRAWS_PER_MASK} drawn masks could be kept {counts}"):
         draw(model, Wish(1, min_volume_ml=90_000.0))
 

@@ -1,0 +1,124 @@
+"""Which of the masks that the bundle draws have the shape of real tumours: learnt from drawn and real ones, written into the bundle.
+
+    python -m Training.shape_odds --config Training/configs/small.json --bundle BUNDLE --run runs/small
+
+A logistic regression on the numbers of `metrics.shapes` tells real label maps from drawn masks; its log odds are what
+`LDMSegLib.shape_odds` keeps masks by. It sees half of the label maps (`learnt_from`), so that the other half can judge what is kept
+(`Testing.benchmarks.synthesis`). The bundle's metadata is rewritten; its weights stay.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from LDMSegLib.cases.canvas import Canvas, placed_blank
+from LDMSegLib.cases.space import find_space
+from LDMSegLib.errors import InputError
+from LDMSegLib.metrics.distances import logistic_regression, standardise
+from LDMSegLib.metrics.shapes import feature_matrix
+from LDMSegLib.models.bundle import find_bundle, save_specification
+from LDMSegLib.models.device import choose_device
+from LDMSegLib.models.model import Model, sampling_mode
+from LDMSegLib.results.labels import region_masks
+from LDMSegLib.shape_odds import keeping_probability, log_odds, shape_on_model_grid
+from LDMSegLib.specification import ShapeOdds, Term
+from LDMSegLib.synthesize import Mask, Wish, synthesize
+from Training.command import one_sentence
+from Training.configuration import Configuration, read_configuration
+
+Shapes = list[dict[str, float]]
+
+
+def learnt_from(name: str) -> bool:
+    """Whether the label map of that name belongs to the half that the odds are learnt from; the same for everyone, always."""
+    return hashlib.sha256(name.encode()).digest()[0] % 2 == 0
+
+
+def fit(real: Shapes, drawn: Shapes, ridge: float, always: float) -> ShapeOdds:
+    """The odds of a shape among real masks against drawn ones.
+
+    Args:
+        real, drawn: statistics of masks, `shape_odds.shape_on_model_grid`.
+        ridge: weight of the squared coefficients, per statistic in units of its SD among real masks.
+        always: of the drawn masks the share with the highest odds that is always kept. Small: nearer to the real ones, fewer kept.
+
+    Raises:
+        InputError: a set has fewer than two masks.
+    """
+    if min(len(real), len(drawn)) < 2:
+        raise InputError(f"{len(real)} real and {len(drawn)} drawn masks found, expected at least 2 of each; prepare label maps, draw more")
+    (theirs, names), (ours, _) = feature_matrix(real), feature_matrix(drawn)
+    x = np.concatenate(standardise(theirs, ours))
+    weights = logistic_regression(x, np.repeat([1.0, 0.0], [len(real), len(drawn)]), ridge)[:-1]
+    # A statistic that does not vary among real masks is not standardised; a share of it would be none of a shape.
+    mean, sd = np.nanmean(theirs, axis=0), np.nanstd(theirs, axis=0)
+    terms = {name: Term(float(m), float(w / s)) for name, m, s, w in zip(names, mean, sd, weights, strict=True) if s > 1e-9}
+    odds = ShapeOdds(terms)
+    odds = replace(odds, highest=float(np.quantile([log_odds(shape, odds) for shape in drawn], 1 - always)))
+    return replace(odds, kept=float(np.mean([keeping_probability(shape, odds) for shape in drawn])))
+
+
+def real_shapes(configuration: Configuration, run: Path) -> Shapes:
+    """Of the half of the prepared label maps that is learnt from, without those that the split keeps out.
+
+    Raises:
+        InputError: no label maps were prepared.
+    """
+    path = run / "data" / "labelmaps.npz"
+    if not path.exists():
+        raise InputError(f"'{path}' is not there, expected label maps; run Training.prepare first")
+    with np.load(path) as columns:
+        pairs = list(zip(columns["name"], columns["regions"], strict=True))
+    return [
+        shape_on_model_grid(soft > 127, configuration.regions, configuration.grid)
+        for name, soft in pairs
+        if soft.any() and learnt_from(str(name)) and not configuration.keeps_out(str(name))
+    ]
+
+
+def drawn_shapes(model: Model, count: int, seed: int) -> Shapes:
+    """Of masks as the networks draw them, cut at the surface of the brain as a user's would be."""
+    spec = model.specification
+    space, placed = find_space(spec.grid.space), placed_blank(spec.grid)
+    canvas = Canvas(placed, placed.affine, placed.shape, inside=space.inside(placed.affine, placed.shape) if space else None)
+    shapes: Shapes = []
+
+    def keep(mask: Mask) -> None:
+        shapes.append(shape_on_model_grid(region_masks(mask.labels, spec.labels, spec.regions), spec.regions, spec.grid))
+        if mask.number % 20 == 0:
+            print(f"{mask.number} of {count} drawn", flush=True)
+
+    synthesize(model, canvas, Wish(count, seed, any_shape=True), keep)
+    return shapes
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", type=Path, required=True)
+    parser.add_argument("--bundle", required=True, help="the bundle's name or folder")
+    parser.add_argument("--run", type=Path, required=True, help="folder with the prepared data")
+    parser.add_argument("--draws", type=int, default=500)
+    parser.add_argument("--ridge", type=float, default=3.0)
+    parser.add_argument("--always", type=float, default=0.05)
+    parser.add_argument("--seed", type=int, default=1000, help="not one that masks will be drawn with to be judged")
+    arguments = parser.parse_args()
+    with one_sentence():
+        configuration, bundle = read_configuration(arguments.config), find_bundle(arguments.bundle)
+        spec = bundle.specification
+        real = real_shapes(configuration, arguments.run)
+        model = Model(bundle, sampling_mode(spec, spec.synthesis_mode, None, None), choose_device())
+        drawn = drawn_shapes(model, arguments.draws, arguments.seed)
+        odds = fit(real, drawn, arguments.ridge, arguments.always)
+        print(f"{len(real)} real masks, {len(drawn)} drawn ones, of which {odds.kept:.0%} are kept")
+        for name, term in odds.terms.items():
+            print(f"{name:<22}{term.mean:10.3g}{term.weight:10.3g}")
+        save_specification(bundle, replace(spec, shape_odds=odds))
+
+
+if __name__ == "__main__":
+    main()
