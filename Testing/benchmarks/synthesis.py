@@ -73,9 +73,8 @@ def main() -> None:
     (ours, names), (theirs, _) = (feature_matrix(rows) for rows in statistics[1:])
     print(f"Machine: {machine()}. Bundle {bundle.name}, {len(generated)} generated masks of {drawn.drawn} drawn, {len(real)} real ones.")
     print(f"Shapes are compared with {len(unseen)} real ones from which no odds were learnt.")
-    print(
-        f"Not kept: {drawn.empty} empty, {drawn.outside} too far outside the brain, {drawn.too_small} too small, {drawn.odd_shaped} odd-shaped."
-    )
+    reasons = f"{drawn.empty} empty, {drawn.outside} too far outside the brain, {drawn.odd_shaped} of an unusual shape"
+    print(f"Not kept: {reasons}.")
     brains = {"the average brain": np.ones(placed.shape, bool) if inside is None else inside, "the SRI24 atlas's brain": brain(placed)}
     print(soundness(real, generated, statistics[:2], brains))
     print(set_distances(theirs, ours, names, arguments.repeats, arguments.seed))
