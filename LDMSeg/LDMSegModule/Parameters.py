@@ -80,6 +80,7 @@ class Parameters:
     masks: Annotated[int, WithinRange(1, 200)] = 4
     masksSeed: Annotated[int, WithinRange(0, 999999)] = 0
     masksMinimum: Annotated[float, WithinRange(0.0, 500.0)] = 1.0
+    masksAnyShape: bool = False
     masksLike: vtkMRMLScalarVolumeNode
     masksFolder: str = ""
 

@@ -12,7 +12,8 @@ from LDMSegModule.SegmentParameters import AUTO, CPU
 
 @dataclass(frozen=True)
 class SynthesizeParameters:
-    """One run of `ldmseg synthesize`. `like` is an image into whose brain they are drawn, None = the bundle's own space."""
+    """One run of `ldmseg synthesize`. `like` is an image into whose brain they are drawn, None = the bundle's own space. With
+    `any_shape`, masks of unusual shapes are kept too."""
 
     output: Path
     count: int = 8
@@ -26,6 +27,7 @@ class SynthesizeParameters:
     batch_size: int = 8
     threads: int | None = None
     overwrite: bool = False
+    any_shape: bool = False
 
     def problems(self, specification: Specification | None = None) -> list[str]:
         """Why this cannot be run, one sentence each; empty = it can."""
@@ -58,7 +60,7 @@ class SynthesizeParameters:
         ):
             if value is not None:
                 given += [option, str(value)]
-        return given + ["--overwrite"] * self.overwrite
+        return given + ["--overwrite"] * self.overwrite + ["--any-shape"] * self.any_shape
 
     def with_less_memory(self) -> SynthesizeParameters | None:
         """As `SegmentParameters.with_less_memory`."""

@@ -129,7 +129,15 @@ class SyntheticPanel:
             self._like = (like.GetScene(), like.GetID())
         output = Path(p.masksFolder.strip()).expanduser()
         parameters = SynthesizeParameters(
-            output, p.masks, p.masksSeed, p.masksMinimum, file, self._bundle, device=self._device, batch_size=p.batchSize
+            output=output,
+            count=p.masks,
+            seed=p.masksSeed,
+            min_volume_ml=p.masksMinimum,
+            like=file,
+            bundle=self._bundle,
+            device=self._device,
+            batch_size=p.batchSize,
+            any_shape=p.masksAnyShape,
         )
         self._w.frame.visible = True
         self._w.cancel.enabled = True

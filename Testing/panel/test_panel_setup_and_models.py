@@ -176,7 +176,18 @@ def test_masks_are_drawn_with_what_the_panel_asks_for(panel, patient, tmp_path):
     panel.finished()
     asked = " ".join(played.asked[0])
     assert "synthesize -n 3" in asked and "--min-volume 2.5" in asked and "--like" in asked and "Masken ä" in asked
+    assert "--any-shape" not in asked
     assert "no space left" in panel.text("drawOutcome")
+
+
+def test_masks_of_any_shape_are_drawn_when_asked_for(panel, tmp_path):
+    panel.open("syntheticGroup")
+    played = panel.run("disk")
+    panel.ui.masksFolder.currentPath = str(tmp_path / "masks")
+    panel.ui.anyShapeBox._qt.click()
+    panel.click("drawButton")
+    panel.finished()
+    assert "--any-shape" in played.asked[0]
 
 
 def test_drawing_is_cancelled_like_segmenting(panel):

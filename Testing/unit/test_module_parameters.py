@@ -104,6 +104,8 @@ def test_masks_are_asked_for_in_words_that_the_command_line_understands(tmp_path
     read = synthesize._parser().parse_args(arguments)
     assert name == "synthesize" and (read.count, read.seed, read.min_volume, read.like) == (3, 4, 0.5, tmp_path)
     assert (read.bundle, read.steps, read.threshold, read.threads, read.overwrite) == ("b", 5, 0.4, 1, True)
+    assert not read.any_shape
+    assert synthesize._parser().parse_args(replace(wish, any_shape=True).arguments()[1:]).any_shape
 
 
 @pytest.mark.parametrize(
