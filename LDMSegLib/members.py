@@ -45,7 +45,8 @@ def read(model: Model, mri: np.ndarray, evened: np.ndarray | None = None) -> lis
     Returns:
         One reading a view, in the order in which `draw` deals the members.
     """
-    used = views(min(model.mode.views, model.mode.members), evened is not None)
+    cell = model.specification.latent.downsampling
+    used = views(min(model.mode.views, model.mode.members), cell, evened is not None)
     return [Reading(view, *model.read(view.seen(evened if view.evened else mri))) for view in used]
 
 

@@ -1,4 +1,4 @@
-"""The same MRI seen in other ways: mirrored along its axes, and with or without its uneven brightness.
+"""The same MRI seen in other ways: mirrored along its axes, moved within a cell of the latent, and with or without its uneven brightness.
 
 What a network says should not depend on it. Where it does, it is unsure in a way that the noise of one view cannot show
 (test-time augmentation as a measure of uncertainty: Wang et al. 2019, arXiv:1807.07356). The ensemble's members are dealt to
@@ -15,30 +15,43 @@ import torch
 
 MOST = 8
 
+_PLACES = ((0, 0, 0), (4, 4, 4), (6, 2, 2), (2, 6, 6), (3, 3, 5), (7, 7, 1), (5, 1, 7), (1, 5, 3))
+"""In eighths of a cell: the first points of Sobol's sequence (1967), which fill it evenly, along each axis too."""
+
 
 @dataclass(frozen=True)
 class View:
     """The spatial axes of the model's grid (0 left-right, 1 back-front, 2 up-down) along which the MRI is mirrored.
 
+    `shift`: by how many voxels along each axis it is then moved. What leaves the grid on one side comes in on the other, where there
+    is background as a rule, and so comes back whole.
     `evened`: of a case that has evened images beside those as they are (`cases.shading`), this view is of the former.
     """
 
     axes: tuple[int, ...] = ()
+    shift: tuple[int, int, int] = (0, 0, 0)
     evened: bool = False
 
     def seen(self, mri: np.ndarray) -> np.ndarray:
         """(S, X, Y, Z) on the model's grid → the same in this view."""
-        return np.ascontiguousarray(np.flip(mri, [axis + 1 for axis in self.axes]))
+        mirrored = np.flip(mri, [axis + 1 for axis in self.axes])
+        return np.ascontiguousarray(np.roll(mirrored, self.shift, (1, 2, 3)))
 
     def undone(self, probabilities: torch.Tensor) -> torch.Tensor:
         """(R, X, Y, Z) found in this view → in the first one."""
-        return probabilities.flip([axis + 1 for axis in self.axes]) if self.axes else probabilities
+        back = torch.roll(probabilities, [-n for n in self.shift], (1, 2, 3)) if any(self.shift) else probabilities
+        return back.flip([axis + 1 for axis in self.axes]) if self.axes else back
 
 
-def views(count: int, evened: bool = False) -> tuple[View, ...]:
+def views(count: int, cell: int = 1, evened: bool = False) -> tuple[View, ...]:
     """The first `count` of the eight mirrorings: as it is, left for right, then the same two with the other axes.
 
-    With `evened` images to see, every view mirrored along an even number of axes, the first among them, is of these.
+    Args:
+        count: how many.
+        cell: of the latent, in voxels along an axis: each view but the first is moved to a place of its own within one, by half a
+            cell at most; 1 = none is moved.
+        evened: whether there are evened images to see. Every view mirrored along an even number of axes, the first among them, is then
+            of these.
 
     Raises:
         ValueError: fewer than 1 or more than 8.
@@ -46,7 +59,14 @@ def views(count: int, evened: bool = False) -> tuple[View, ...]:
     if not 1 <= count <= MOST:
         raise ValueError(f"{count} views, expected 1 to {MOST}")
     every = [tuple(axis for axis, mirrored in enumerate((x, y, z)) if mirrored) for z, y, x in product((False, True), repeat=3)]
-    return tuple(View(axes, evened and len(axes) % 2 == 0) for axes in every[:count])
+    return tuple(
+        View(axes, tuple(_centred(n * cell // 8, cell) for n in place), evened and len(axes) % 2 == 0)
+        for axes, place in zip(every[:count], _PLACES, strict=False)
+    )
+
+
+def _centred(place: int, cell: int) -> int:
+    return place - cell if 2 * place > cell else place
 
 
 def deal(members: int, count: int) -> list[range]:

@@ -109,9 +109,11 @@ def _rival(network: torch.nn.Module, case: Case, model: Model) -> tuple[np.ndarr
         given = torch.from_numpy(np.ascontiguousarray(images))[None].to(model.device.kind, model.device.dtype)
         return torch.sigmoid(network.logits(given).float())[0].cpu()
 
-    drawn = [view.undone(answer(view.seen(mri))).numpy() for view in views(MOST)]
-    seen = drawn[: model.mode.views]
-    maps = nest(drawn[0], spec.regions), nest(np.mean(seen, axis=0), spec.regions), np.var(drawn, axis=0)
+    seen, mirrored = (
+        np.stack([view.undone(answer(view.seen(mri))).numpy() for view in chosen])
+        for chosen in (views(model.mode.views, spec.latent.downsampling), views(MOST))
+    )
+    maps = nest(mirrored[0], spec.regions), nest(seen.mean(axis=0), spec.regions), mirrored.var(axis=0)
     inside = case.foreground()
     return tuple(from_grid(m, placed, case.grid.affine, case.grid.shape) * inside for m in maps)
 

@@ -21,7 +21,7 @@ from LDMSegLib.segment import prepare, segment
 from LDMSegLib.views import View, deal, views
 
 
-@pytest.mark.parametrize("view", views(8))
+@pytest.mark.parametrize("view", views(8) + views(8, cell=4))
 def test_what_is_seen_in_a_view_comes_back_to_its_place(view):
     rng = np.random.default_rng(0)
     volume = np.zeros((2, 16, 16, 16), np.float32)
@@ -36,6 +36,15 @@ def test_no_view_is_given_twice_and_the_first_changes_nothing():
     assert len(set(views(8))) == 8 and views(1) == (View(),)
 
 
+def test_moved_views_fill_a_cell_of_the_latent_evenly_and_no_view_by_more_than_half_of_it():
+    shifts = np.array([view.shift for view in views(8, cell=4)])
+    assert not shifts[0].any() and len({tuple(shift) for shift in shifts}) == 8
+    for axis in range(3):
+        assert sorted(shifts[:, axis]) == [-1, -1, 0, 0, 1, 1, 2, 2]
+    assert [view.axes for view in views(8, cell=4)] == [view.axes for view in views(8)]
+    assert not np.any([view.shift for view in views(8)]), "without a cell nothing is moved"
+
+
 def test_the_second_view_changes_left_and_right_only():
     volume = np.arange(2 * 4 * 4 * 4, dtype=np.float32).reshape(2, 4, 4, 4)
     assert np.array_equal(views(2)[1].seen(volume), volume[:, ::-1])
@@ -44,7 +53,7 @@ def test_the_second_view_changes_left_and_right_only():
 @pytest.mark.parametrize("count", [1, 2, 8])
 def test_of_evened_images_the_first_view_and_half_of_all_are(count):
     seen = views(count, evened=True)
-    assert seen[0] == View((), True) and sum(view.evened for view in seen) == (count + 1) // 2
+    assert seen[0] == View(evened=True) and sum(view.evened for view in seen) == (count + 1) // 2
     assert [view.axes for view in seen] == [view.axes for view in views(count)]
     # neither axis goes with either kind of image
     for axis in range(3) if count == 8 else ():
