@@ -131,6 +131,8 @@ class _Screen:
     def __init__(self, model: Model, canvas: Canvas, wish: Wish, odds: ShapeOdds, on_mask: Callable[[Mask], None]) -> None:
         self.kept = self.drawn = self.empty = self.outside = self.too_small = self.odd_shaped = 0
         self._spec, self._canvas, self._wish, self._odds, self._on_mask = model.specification, canvas, wish, odds, on_mask
+        inside = np.ones(canvas.shape, bool) if canvas.inside is None else canvas.inside
+        self._brain = to_grid(inside.astype(np.float32), canvas.affine, canvas.placed) >= 0.5
         usual = self._spec.plausibility.ranges.get(f"inside/{self._spec.region_names[-1]}")
         self._least_inside = usual.low if usual else 0.0
         self._threshold = self._spec.threshold if wish.threshold is None else wish.threshold
@@ -141,6 +143,9 @@ class _Screen:
         self.drawn += 1
         spec, canvas = self._spec, self._canvas
         nested = nest(probabilities, spec.regions).cpu().numpy()
+        if self._odd(nested, member):  # before the mask is brought to a grid that may have many more voxels
+            self.odd_shaped += 1
+            return
         placed = from_grid(nested, canvas.placed, canvas.affine, canvas.shape)
         drawn = self._voxels(placed)
         if canvas.inside is not None:
@@ -155,22 +160,24 @@ class _Screen:
             self.outside += 1
         elif volume < self._wish.min_volume_ml:
             self.too_small += 1
-        elif self._odds.terms and chance(self._wish.seed, member) >= keeping_probability(self._shape(nested), self._odds):
-            self.odd_shaped += 1
         else:
             self.kept += 1
             masks = region_masks(labels, spec.labels, spec.regions)
             volumes = {name: float(np.count_nonzero(mask) * voxel) for name, mask in zip(spec.region_names, masks, strict=True)}
             self._on_mask(Mask(self.kept, member, labels, volumes))
 
-    def _shape(self, nested: np.ndarray) -> dict[str, float]:
-        """Of what is kept in the brain, on the model's grid."""
-        spec, canvas = self._spec, self._canvas
-        if canvas.inside is not None:
-            nested = nested * (to_grid(canvas.inside.astype(np.float32), canvas.affine, canvas.placed) >= 0.5)
-        voxel_mm3 = math.prod(spec.grid.spacing)
-        labels = label_map(nested, spec.labels, spec.regions, self._threshold, None, spec.min_component_mm3, voxel_mm3)
-        return shape_on_model_grid(region_masks(labels, spec.labels, spec.regions), spec.regions, spec.grid)
+    def _odd(self, nested: np.ndarray, member: int) -> bool:
+        """Whether the odds leave out what lies in the brain, on the model's grid."""
+        if not self._odds.terms:
+            return False
+        spec = self._spec
+        labels = label_map(
+            nested * self._brain, spec.labels, spec.regions, self._threshold, None, spec.min_component_mm3, math.prod(spec.grid.spacing)
+        )
+        if not labels.any():
+            return False
+        shape = shape_on_model_grid(region_masks(labels, spec.labels, spec.regions), spec.regions, spec.grid)
+        return chance(self._wish.seed, member) >= keeping_probability(shape, self._odds)
 
     def _voxels(self, probabilities: np.ndarray) -> int:
         return np.count_nonzero(probabilities.max(axis=0) >= self._threshold)
