@@ -25,9 +25,10 @@ from LDMSegLib.models.bundle import find_bundle, save_specification
 from LDMSegLib.models.device import choose_device
 from LDMSegLib.models.model import Model, sampling_mode
 from LDMSegLib.results.labels import region_masks
+from LDMSegLib.screening import Mask, Wish
 from LDMSegLib.shape_odds import keeping_probability, log_odds, shape_on_model_grid
 from LDMSegLib.specification import ShapeOdds, Term
-from LDMSegLib.synthesize import Mask, Wish, synthesize
+from LDMSegLib.synthesize import synthesize
 from Training.command import one_sentence
 from Training.configuration import Configuration, read_configuration
 

@@ -92,7 +92,8 @@ def _draw(
     cancellation: Any,
 ) -> tuple[Drawn, list[dict[str, Any]], list[str]]:
     from LDMSegLib.results.masks import MaskFolder  # matplotlib
-    from LDMSegLib.synthesize import Wish, synthesize  # torch
+    from LDMSegLib.screening import Wish  # torch
+    from LDMSegLib.synthesize import synthesize
 
     header, image = (canvas.image.header, canvas.image.array) if canvas.image else (None, None)
     wish = Wish(args.count, args.seed, args.min_volume, args.threshold, args.batch_size, args.any_shape)

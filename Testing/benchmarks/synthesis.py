@@ -33,8 +33,9 @@ from LDMSegLib.models.device import choose_device
 from LDMSegLib.models.model import Model
 from LDMSegLib.results.labels import region_masks
 from LDMSegLib.results.measurements import to_csv
+from LDMSegLib.screening import Mask, Wish
 from LDMSegLib.specification import Grid, Specification
-from LDMSegLib.synthesize import Mask, Wish, synthesize
+from LDMSegLib.synthesize import synthesize
 from Testing.benchmarks.process import machine, table
 from Testing.benchmarks.real_data import ROOT
 from Training.prepare import BRATS_AFFINE, BRATS_CENTRE, BRATS_SHAPE

@@ -15,9 +15,10 @@ from LDMSegLib.events import Silent
 from LDMSegLib.models.bundle import read_bundle
 from LDMSegLib.models.device import choose_device
 from LDMSegLib.models.model import Model
+from LDMSegLib.screening import Wish
 from LDMSegLib.shape_odds import chance, keeping_probability, shape_on_model_grid
 from LDMSegLib.specification import Grid, ShapeOdds, Specification, Term, from_dict, to_dict
-from LDMSegLib.synthesize import Wish, synthesize
+from LDMSegLib.synthesize import synthesize
 
 SMALL = Grid((6.0, 6.0, 6.0), (12, 12, 12), 4, "nowhere", centre=(10.0, 20.0, 30.0))
 HALF = ShapeOdds({"WT_volume_ml": Term(0.0, 0.0)}, highest=math.log(2.0), kept=0.5)

@@ -19,8 +19,9 @@ from LDMSegLib.models.bundle import read_bundle
 from LDMSegLib.models.device import choose_device
 from LDMSegLib.models.model import Model
 from LDMSegLib.results.labels import region_masks
+from LDMSegLib.screening import Wish
 from LDMSegLib.specification import Grid, Mode, Plausibility, Range, nesting
-from LDMSegLib.synthesize import DRAWS_PER_MASK, Wish, synthesize
+from LDMSegLib.synthesize import DRAWS_PER_MASK, synthesize
 
 SMALL = Grid((6.0, 6.0, 6.0), (12, 12, 12), 4, "nowhere", centre=(10.0, 20.0, 30.0))
 IN_SRI24 = replace(SMALL, space="SRI24", centre=(-119.0, 110.0, 71.5))
