@@ -167,7 +167,7 @@ def test_from_the_command_line_masks_table_montage_and_provenance_are_written(tm
     assert float(rows[0]["WT_ml"]) == pytest.approx(np.count_nonzero(np.asarray(mask.dataobj)) * 0.064, abs=1e-3)
     record = json.loads((tmp_path / "masks" / "provenance.json").read_text())
     assert record["synthetic_input"] is True and "SYNTHETIC" in record["kind"] and "Research use only" in record["intended_use"]
-    assert record["drawn"] | {"wanted": 2, "kept": 2, "drawn": 2} == record["drawn"]
+    assert record["drawn"] | {"wanted": 2, "kept": 2, "drawn": 2, "odd_shaped": 0, "any_shape": False} == record["drawn"]
     again = run_here(capsys, "synthesize", "-n", 1, "--seed", 3, "-o", tmp_path / "one", "--bundle", tiny_bundle, *options)
     assert again.code == 0
     assert (tmp_path / "one" / names[0]).read_bytes() == (tmp_path / "masks" / names[0]).read_bytes()
