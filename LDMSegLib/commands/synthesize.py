@@ -99,7 +99,7 @@ def _draw(
     wish = Wish(args.count, args.seed, args.min_volume, args.threshold, args.batch_size, args.any_shape)
     start = time.monotonic()
     with result_folder(args.output, args.overwrite) as folder:
-        masks = MaskFolder(folder, bundle.specification, canvas.affine, header, image, convention)
+        masks = MaskFolder(folder, bundle.specification, canvas.affine, header, image, convention, canvas.inside)
         drawn = synthesize(model, canvas, wish, lambda m: masks.add(m.number, m.member, m.labels, m.volumes_ml), reporter, cancellation)
         warnings = list(canvas.warnings)
         if drawn.kept < drawn.wanted:

@@ -32,13 +32,16 @@ class MaskFolder:
         header: nib.Nifti1Header | None = None,
         image: np.ndarray | None = None,
         convention: str | None = None,
+        brain: np.ndarray | None = None,
     ) -> None:
         """Args: the folder to fill; the bundle's specification; the masks' affine, or the header of the image whose grid
-        they have, and that image for the montage; the convention of the integers written."""
+        they have, and that image for the montage; the convention of the integers written; without an image the brain that
+        the montage shows."""
         self.folder = folder
         self.rows: list[dict[str, Any]] = []
         self._labels, self._regions = specification.labels, specification.regions
-        self._affine, self._header, self._image, self._convention = affine, header, image, convention
+        self._affine, self._header, self._convention = affine, header, convention
+        self._image, self._brain = image, brain
         self._values = label_values(specification.labels, convention)
         self._tiles: list[Tile] = []
 
@@ -54,7 +57,7 @@ class MaskFolder:
         if len(self._tiles) < MOST:
             largest = max(volumes_ml, key=lambda region: volumes_ml[region])
             title = f"{name}   {largest} {volumes_ml[largest]:.1f} mL"
-            self._tiles.append(make_tile(title, labels, self._affine, self._labels, self._image))
+            self._tiles.append(make_tile(title, labels, self._affine, self._labels, self._image, self._brain))
 
     def finish(self, heading: str, provenance: Mapping[str, Any]) -> list[str]:
         """Write the table, the montage and the provenance; returns all files' names."""

@@ -18,6 +18,7 @@ from LDMSegLib.specification import Label
 
 MOST = 24
 COLUMNS = 2
+BRAIN_GREY = 0.2
 _PICTURE, _TITLE, _HEAD, _FOOT = 1.25, 0.22, 0.55, 0.35  # inches
 INK, FAINT, SYNTHETIC, ALARM = "#16202a", "#5d6b78", "#6a3fa0", "#b3261e"
 
@@ -30,7 +31,14 @@ class Tile:
     pictures: tuple[tuple[np.ndarray, tuple[float, float]], ...]
 
 
-def make_tile(title: str, label_map: np.ndarray, affine: np.ndarray, labels: tuple[Label, ...], image: np.ndarray | None = None) -> Tile:
+def make_tile(
+    title: str,
+    label_map: np.ndarray,
+    affine: np.ndarray,
+    labels: tuple[Label, ...],
+    image: np.ndarray | None = None,
+    brain: np.ndarray | None = None,
+) -> Tile:
     """Cut a label map where each plane meets most of it.
 
     Args:
@@ -39,22 +47,26 @@ def make_tile(title: str, label_map: np.ndarray, affine: np.ndarray, labels: tup
         affine: (4, 4), voxel to world RAS in mm.
         labels: for their colours.
         image: (X, Y, Z), shown below in grey.
+        brain: (X, Y, Z) bool, without an image shown below in dark grey: where in a head the mask lies.
     """
     canonical = Canonical(affine, label_map.shape)
     turned = canonical.turn(label_map)
-    grey = np.zeros_like(turned, dtype=np.float32) if image is None else canonical.turn(image)
+    below = image if image is not None else brain
+    grey = np.zeros_like(turned, dtype=np.float32) if below is None else canonical.turn(below.astype(np.float32))
     top = max(float(np.percentile(grey[grey != 0], 99.5)) if grey.any() else 0.0, 1e-6)
+    if image is None:
+        top /= BRAIN_GREY
     colours = np.zeros((256, 3), np.float32)
     for label in labels:
         colours[label.value] = np.asarray(label.color) / 255.0
-    shown = bounding_box((turned > 0) | (grey != 0), margin=4) if image is not None else [slice(0, n) for n in turned.shape]
+    shown = bounding_box((turned > 0) | (grey != 0), margin=4) if below is not None else [slice(0, n) for n in turned.shape]
     box = [(extent.start, extent.stop - 1) for extent in shown]
     pictures = []
     for plane in PLANES:
         areas = np.count_nonzero(turned, axis=tuple(a for a in range(3) if a != plane.axis))
         cut = Cut(plane, int(areas.argmax()), box, canonical.spacing)
-        below, marked = np.clip(cut.of(grey) / top, 0.0, 1.0), cut.of(turned)
-        pictures.append((np.where(marked[..., None] > 0, colours[marked], below[..., None].astype(np.float32)), cut.size))
+        under, marked = np.clip(cut.of(grey) / top, 0.0, 1.0), cut.of(turned)
+        pictures.append((np.where(marked[..., None] > 0, colours[marked], under[..., None].astype(np.float32)), cut.size))
     return Tile(title, tuple(pictures))
 
 
