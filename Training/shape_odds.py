@@ -103,9 +103,9 @@ def main() -> None:
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--bundle", required=True, help="the bundle's name or folder")
     parser.add_argument("--run", type=Path, required=True, help="folder with the prepared data")
-    parser.add_argument("--draws", type=int, default=500)
-    parser.add_argument("--ridge", type=float, default=3.0)
-    parser.add_argument("--always", type=float, default=0.05)
+    parser.add_argument("--draws", type=int, default=350)
+    parser.add_argument("--ridge", type=float, default=1.0)
+    parser.add_argument("--always", type=float, default=0.03)
     parser.add_argument("--seed", type=int, default=1000, help="not one that masks will be drawn with to be judged")
     arguments = parser.parse_args()
     with one_sentence():
