@@ -26,12 +26,12 @@ class Phase:
     full volumes every `full_every` steps; `flips` mirrors left for right (crops of label maps along every axis) and `mirrors`
     is the chance of a case to be mirrored along each of the other axes; `rotation` in degrees, `scaling` and `intensity`
     relative, `elastic` in voxels; `specks` the share of label maps that get small lesions set beside their own;
-    `sequence_dropout` the chance of each sequence to be missing; `copies` how many changed versions of each latent are
-    cached; `draws` how many noise levels one MRI serves in a step; `evened` the chance of a case to be taken as shaded and evened out
-    again (see `Training.evened`); `transplants` the share of training items that are lesion
-    crops in another brain; `sample_latents` takes samples of the autoencoder's posterior in place of its mean;
-    `latent_noise` disturbs the latents that the decoder learns from by up to this share of their SD; `high_noise` above 0
-    shows the ControlNet more of the noisy levels, where the MRI decides.
+    `sequence_dropout` the chance of each sequence to be missing; `copies` how many changed versions of each latent are cached;
+    `draws` how many noise levels one MRI serves in a step; `evened` the chance of a case to be taken as shaded and evened out
+    again (see `Training.evened`); `transplants` the share of training items that are lesion crops in another brain,
+    `satellites` the share that get one to three small lesions more, made of such crops; `sample_latents` takes samples of the
+    autoencoder's posterior in place of its mean; `latent_noise` disturbs the latents that the decoder learns from by up to this
+    share of their SD; `high_noise` above 0 shows the ControlNet more of the noisy levels, where the MRI decides.
 
     Distillation alone has `trajectories`, how many MRIs (times `draws` noises) the teacher answers once and for all, in
     `teacher_steps` steps; `timesteps`, at which the student is asked, first to last; and `student_unet`, whether it gets a
@@ -54,6 +54,7 @@ class Phase:
     specks: float = 0.0
     sequence_dropout: float = 0.0
     transplants: float = 0.0
+    satellites: float = 0.0
     evened: float = 0.0
     crop: tuple[int, ...] = ()
     full_every: int = 0
@@ -148,7 +149,7 @@ def read_configuration(path: Path) -> Configuration:
 def _extended(path: Path) -> dict[str, Any]:
     data = _read(path)
     base = data.pop("extends", None)
-    return _merged(_read(path.parent / base), data) if base else data
+    return _merged(_extended(path.parent / base), data) if base else data
 
 
 def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -219,7 +220,7 @@ def _phase_problems(name: str, phase: Phase, c: Configuration) -> Iterator[str]:
     divisor = _crop_divisor(name, c)
     if phase.crop and (len(phase.crop) != 3 or any(n % divisor for n in phase.crop)):
         yield f"crop is {list(phase.crop)}, expected three sizes that divide by {divisor}"
-    changes = ("rotation", "scaling", "elastic", "intensity", "sequence_dropout", "transplants", "crop")
+    changes = ("rotation", "scaling", "elastic", "intensity", "sequence_dropout", "transplants", "satellites", "crop")
     used = [entry for entry in changes if getattr(phase, entry)]
     if name in ("conditioning", "controlnet", "distillation") and c.intensity.method != "zscore" and used:
         yield f"{used[0]} is {getattr(phase, used[0])}, but changes of images need intensity.method zscore, whose background is 0"

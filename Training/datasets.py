@@ -8,13 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy import ndimage
 from torch.utils.data import Dataset
 
 from LDMSegLib.errors import InputError
 from Training.augmentation import deform, drop_sequences, flip, recolour
 from Training.configuration import Configuration, Phase
 from Training.specks import speck
-from Training.transplant import transplant
+from Training.transplant import shrunk, transplant
+
+SMALL, MOST_SATELLITES = (0.3, 0.8), 3
+"""Sizes of satellites, as shares of the lesions they are made of, and how many a brain gets."""
 
 # Cases stay in memory up to this size together; beyond it (BraTS at 1 mm is 120 GB) each is read when its turn comes.
 IN_MEMORY_BYTES = 8 * 2**30
@@ -74,7 +78,7 @@ class Cases(Dataset):
             self._copies = _Cases(_paths(run / "data" / "evened", configuration))
             self._evened = self._copies_of_cases(run / "data" / "evened")
         archive = run / "data" / "patches.npz"
-        self._patches = dict(np.load(archive)) if archive.exists() and phase.transplants else None
+        self._patches = dict(np.load(archive)) if archive.exists() and (phase.transplants or phase.satellites) else None
         if self._patches is not None:
             _refuse_held_out(self._patches.pop("name", ()), archive, configuration)
 
@@ -89,6 +93,9 @@ class Cases(Dataset):
         image, regions = image.astype(np.float32), regions.astype(np.float32) / 255
         if self._patches is not None and rng.random() < phase.transplants:
             image, regions = transplant(image, regions, self._patch(rng), self._spacing, rng)
+        scattered = bool(phase.satellites) and self._patches is not None and rng.random() < phase.satellites
+        if scattered:
+            image, regions = self._with_satellites(image, regions, rng)
         both = np.concatenate([image, regions])
         if phase.flips:
             both = flip(both, (0,), rng)
@@ -97,7 +104,10 @@ class Cases(Dataset):
         size, centre = both.shape[1:], None
         if _cropped(phase, index):
             size = phase.crop
-            centre = _somewhere(both[len(image) :], rng) if rng.random() < 0.8 else _inside(both[: len(image)], rng)
+            tumour = both[len(image) :]
+            if scattered:
+                tumour = _one_of(tumour, rng)
+            centre = _somewhere(tumour, rng) if rng.random() < 0.8 else _inside(both[: len(image)], rng)
         both = deform(both, phase, rng, size, centre)
         image, regions = both[: len(image)], both[len(image) :]
         if phase.intensity:
@@ -105,6 +115,15 @@ class Cases(Dataset):
         if phase.sequence_dropout:
             image = drop_sequences(image, phase.sequence_dropout, rng)
         return {"image": torch.tensor(image), "regions": torch.tensor(regions)}
+
+    def _with_satellites(self, image: np.ndarray, regions: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Small lesions more, anywhere in the brain outside the tumour."""
+        limit = np.array(image.shape[1:])
+        for _ in range(rng.integers(1, MOST_SATELLITES + 1)):
+            place = _inside(image * (regions[-1] < 0.5), rng)
+            small = shrunk(self._patch(rng), rng.uniform(*SMALL), place, limit, self._spacing)
+            image, regions = transplant(image, regions, small, self._spacing, rng)
+        return image, regions
 
     def _copies_of_cases(self, folder: Path) -> dict[str, list[int]]:
         """Numbers of the copies of each case that `Training.evened` has written, by the case's name."""
@@ -218,6 +237,12 @@ def _somewhere(regions: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         if len(voxels):
             return np.array(np.unravel_index(voxels[rng.integers(len(voxels))], regions.shape[1:]))
     return np.array(regions.shape[1:]) // 2
+
+
+def _one_of(regions: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The regions of one lesion alone, drawn at random, so that a small one is looked at as often as a large one."""
+    parts, count = ndimage.label(regions[-1] > 0.5)
+    return regions * (parts == rng.integers(1, count + 1)) if count else regions
 
 
 def _inside(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:

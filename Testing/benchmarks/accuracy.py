@@ -17,10 +17,8 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from LDMSegLib.cases.case import Case, load_case
-from LDMSegLib.cases.grid import from_grid, place
+from LDMSegLib.cases.case import load_case
 from LDMSegLib.cases.naming import find_case
 from LDMSegLib.metrics.bootstrap import bootstrap_interval
 from LDMSegLib.metrics.calibration import error_detection, expected_calibration_error, filtered_dice, surroundings
@@ -28,12 +26,12 @@ from LDMSegLib.metrics.evaluation import case_rows
 from LDMSegLib.models.bundle import find_bundle, load_networks
 from LDMSegLib.models.device import choose_device
 from LDMSegLib.models.model import Model, sampling_mode
-from LDMSegLib.results.labels import label_map, nest, region_masks
+from LDMSegLib.results.labels import label_map, region_masks
 from LDMSegLib.results.measurements import to_csv
-from LDMSegLib.segment import Settings, prepare, segment
-from LDMSegLib.views import MOST, views
+from LDMSegLib.segment import Settings, segment
 from Testing.benchmarks.process import machine, table
 from Testing.benchmarks.real_data import case_folders, truth
+from Testing.benchmarks.rival import answers
 
 FILTER_MM3 = 50.0
 BAND_MM = 10.0
@@ -63,7 +61,7 @@ def main() -> None:
         labels, _ = truth(folder)
         reference = region_masks(labels, spec.labels, spec.regions)
         ours = segment(case, model, Settings(arguments.seed))
-        probabilities, averaged, spread = _rival(rival, case, model)
+        probabilities, averaged, spread = answers(rival, case, model)
         methods = {"LDMSeg": ours.masks()} | {
             name: region_masks(label_map(p, spec.labels, spec.regions, 0.5), spec.labels, spec.regions)
             for name, p in (("SegResNet", probabilities), ("SegResNet, same views", averaged))
@@ -95,27 +93,6 @@ def main() -> None:
     print(_uncertainty(doubts, spec.region_names[-1]))
     if arguments.csv:
         arguments.csv.write_text(to_csv(rows))
-
-
-@torch.inference_mode()
-def _rival(network: torch.nn.Module, case: Case, model: Model) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Probabilities of the supervised head, their mean over the mode's views and their variance over the eight mirrorings, on
-    the case's grid."""
-    spec = model.specification
-    placed = place(case.foreground(), case.grid.affine, spec.grid)
-    mri = prepare(case, spec, placed)
-
-    def answer(images: np.ndarray) -> torch.Tensor:
-        given = torch.from_numpy(np.ascontiguousarray(images))[None].to(model.device.kind, model.device.dtype)
-        return torch.sigmoid(network.logits(given).float())[0].cpu()
-
-    seen, mirrored = (
-        np.stack([view.undone(answer(view.seen(mri))).numpy() for view in chosen])
-        for chosen in (views(model.mode.views, spec.latent.downsampling), views(MOST))
-    )
-    maps = nest(mirrored[0], spec.regions), nest(seen.mean(axis=0), spec.regions), mirrored.var(axis=0)
-    inside = case.foreground()
-    return tuple(from_grid(m, placed, case.grid.affine, case.grid.shape) * inside for m in maps)
 
 
 def _entropy(p: np.ndarray) -> np.ndarray:

@@ -3,7 +3,8 @@
     python -m Testing.benchmarks.out_of_distribution [--bundle B] [--mode M] [--members N] [--cases ID ...]
 
 Validation cases as they are; the same with T1n and T1c, and T2w and T2f, given for each other; with each sequence replaced by
-noise, and inverted, inside the brain; and brains with multiple sclerosis but no tumour.
+noise, and inverted, inside the brain; with the tumour's core replaced by fluid, as after an operation; and brains with multiple
+sclerosis, as they are and with four small lesions made of a glioma set into them, as metastases lie (`altered_brains`).
 """
 
 from __future__ import annotations
@@ -19,12 +20,16 @@ from LDMSegLib.cases.naming import find_case
 from LDMSegLib.models.bundle import find_bundle
 from LDMSegLib.models.device import choose_device
 from LDMSegLib.models.model import Model, sampling_mode
+from LDMSegLib.results.labels import region_masks
 from LDMSegLib.segment import Settings, segment
+from Testing.benchmarks.altered_brains import resected, with_small_lesions
 from Testing.benchmarks.process import machine, table
-from Testing.benchmarks.real_data import ROOT, validation_folders
+from Testing.benchmarks.real_data import ROOT, truth, validation_folders
 
 SWAPS = (("t1n", "t1c"), ("t2w", "t2f"))
 AS_IT_IS = "as it is"
+METASTASES = (0.5, 0.45, 0.4, 0.35)
+"""Sizes of the small lesions, as shares of the glioma's."""
 
 
 def main() -> None:
@@ -44,11 +49,15 @@ def main() -> None:
     rows = []
     for folder in validation_folders(tuple(arguments.cases)):
         case = load_case(find_case(folder, spec.sequences), spec, folder.name)
-        for what, changed in (("glioma, " + AS_IT_IS, case), *strange(case, arguments.seed)):
+        _, core, whole = region_masks(truth(folder)[0], spec.labels, spec.regions)
+        operated = ("core resected", resected(case, core, whole, arguments.seed))
+        for what, changed in (("glioma, " + AS_IT_IS, case), operated, *strange(case, arguments.seed)):
             rows.append(judged(what, changed, model, arguments.seed))
-    for folder in sorted(path for path in ROOT.glob("healthy/*") if list(path.glob("*_mslesion.nii*"))):
-        files = {name: path for name, path in find_case(folder, spec.sequences).items()}
-        rows.append(judged("multiple sclerosis", load_case(files, spec, folder.name), model, arguments.seed))
+    for folder in sorted(path.parent for path in ROOT.glob("healthy/*/*_mslesion.nii*")):
+        brain = load_case(find_case(folder, spec.sequences), spec, folder.name)
+        scattered, _ = with_small_lesions(brain, case, whole, METASTASES, arguments.seed)
+        for what, changed in (("multiple sclerosis", brain), (f"four small lesions, made of {case.id}", scattered)):
+            rows.append(judged(what, changed, model, arguments.seed))
     print(f"Machine: {machine()}. Bundle {bundle.name}, {model.mode.members} members × {model.mode.steps} steps.")
     print(summary(rows))
     print(table("Every case", ("input", "case", f"{spec.region_names[-1]} mL", "said"), [tuple(map(str, row)) for row in rows]))

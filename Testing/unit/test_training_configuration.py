@@ -20,7 +20,10 @@ from Training.conditioning import ConditioningTask
 from Training.configuration import read_configuration
 from Training.engine import Options, train
 
-SHIPPED = {name: ROOT / "Training" / "configs" / f"{name}.json" for name in ("paper", "medium", "small", "small_narrow", "small_evened")}
+SHIPPED = {
+    name: ROOT / "Training" / "configs" / f"{name}.json"
+    for name in ("paper", "medium", "small", "small_narrow", "small_evened", "small_satellites")
+}
 
 
 @pytest.fixture(params=SHIPPED)
@@ -69,6 +72,13 @@ def test_evened_cases_are_all_that_small_evened_adds():
     assert set(drawn) == {"conditioning", "controlnet", "distillation"}
     assert {name: replace(phase, evened=0.0) for name, phase in evened.phases.items()} == small.phases
     assert replace(evened, phases=small.phases) == small
+
+
+def test_small_lesions_are_all_that_small_satellites_adds_to_small_evened():
+    evened, satellites = read_configuration(SHIPPED["small_evened"]), read_configuration(SHIPPED["small_satellites"])
+    changed = {name: phase for name, phase in satellites.phases.items() if phase != evened.phases[name]}
+    assert set(changed) == {"conditioning"} and changed["conditioning"].satellites > 0
+    assert replace(satellites, phases=evened.phases) == evened
 
 
 def test_the_paper_configuration_is_the_published_recipe():

@@ -19,7 +19,7 @@ from Training.configuration import read_configuration
 from Training.datasets import Cases, LabelMaps, Validation
 from Training.prepare import prepare, prepare_case, prepare_once
 from Training.prepare import prepared as is_prepared
-from Training.transplant import transplant
+from Training.transplant import shrunk, transplant
 
 
 @pytest.fixture(scope="module")
@@ -306,6 +306,41 @@ def test_cases_transplant_as_often_as_asked_and_on_both_sides(transplanted):
     assert 10 < len(given) < 30
     left = [np.argwhere(r[2] > 0.5)[:, 0].mean() < 40 for r in given]
     assert 0 < sum(left) < len(left)
+
+
+def test_a_shrunk_lesion_lies_where_it_is_wanted_and_is_smaller_by_as_much_as_asked(transplanted):
+    settings, _, (host, none), patch, _, _ = transplanted
+    place, limit, spacing = np.array([50, 52, 40]), np.array(host.shape[1:]), np.array([2.0, 2.0, 2.0])
+    image, regions = transplant(host, none, shrunk(patch, 0.6, place, limit, spacing), spacing, Still())
+    assert_nested(regions, settings)
+    assert (image[:, (host == 0).all(axis=0)] == 0).all()
+    whole = regions[2] > 0.5
+    assert whole.sum() == pytest.approx(0.6**3 * (patch["regions"][2] > 0.5).sum(), rel=0.35)
+    # The crop's middle, which is where the lesion's own middle is but for a little, is at the place.
+    assert np.linalg.norm(np.argwhere(whole).mean(axis=0) - place) < 3
+
+
+def test_satellites_are_small_lesions_in_as_many_items_as_asked(transplanted):
+    settings, *_, run = transplanted
+    items = Cases(settings, run, phase(settings, "conditioning", satellites=0.5), 0)
+    regions = [items[i]["regions"].numpy() for i in range(40)]
+    given = [r for r in regions if (r[2] > 0.5).any()]  # the host has no tumour of its own
+    assert 10 < len(given) < 30
+    full = (np.load(run / "data" / "patches.npz")["regions"][0, 2] > 127).sum()
+    counts = []
+    for r in given:
+        parts, count = ndimage.label(r[2] > 0.5)
+        counts.append(count)
+        assert np.bincount(parts.ravel())[1:].min() < 0.8 * full
+    assert max(counts) > 1
+
+
+def test_a_crop_is_as_often_around_a_small_lesion_as_around_a_large_one():
+    regions = np.zeros((1, 40, 40, 40), np.float32)
+    regions[0, 5:25, 5:25, 5:25] = regions[0, 32:35, 32:35, 32:35] = 1.0
+    chosen = [datasets._one_of(regions, np.random.default_rng(seed)).sum() for seed in range(60)]
+    assert set(chosen) == {20.0**3, 3.0**3} and 20 < chosen.count(3.0**3) < 40
+    assert datasets._one_of(regions * 0, np.random.default_rng(0)).sum() == 0
 
 
 # Augmentation
