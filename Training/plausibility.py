@@ -3,8 +3,8 @@
     python -m Training.plausibility --config Training/configs/small.json --bundle BUNDLE --run runs/small
 
 Every prepared training case that has a tumour is segmented by the bundle; its images and its result are measured as a
-user's will be (`LDMSegLib.examine`). Volumes are also learnt from the label maps that come without images, contrasts from the
-lesion crops. The bundle's metadata is rewritten; its weights stay.
+user's will be (`LDMSegLib.examine`). Volumes and parts are also learnt from the label maps that come without images, contrasts
+from the lesion crops. The bundle's metadata is rewritten; its weights stay.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ def usual_ranges(measured: Sequence[Measures], margin: float = 0.5, factor: floa
         factor: the same for volumes, which differ by factors.
 
     Returns:
-        Ranges of the measures that at least `FEWEST` cases have. Doubt can't be too little, a reconstruction too good or
-        a mask too far inside.
+        Ranges of the measures that at least `FEWEST` cases have. Doubt and parts can't be too few, a reconstruction too good or
+        a mask too far inside; parts are counted, and there is nothing beyond the count.
     """
     values = defaultdict(list)
     for measures in measured:
@@ -62,6 +62,8 @@ def usual_ranges(measured: Sequence[Measures], margin: float = 0.5, factor: floa
         kind, more = key.split("/")[0], margin * (high - low)
         if kind == "volume":
             ranges[key] = Range(low / factor, high * factor)
+        elif kind == "parts":
+            ranges[key] = Range(0.0, float(np.ceil(high)))
         elif kind == "shell":
             ranges[key] = Range(0.0, high + more)
         elif kind in ("reconstruction", "inside"):
@@ -103,7 +105,7 @@ def measured_cases(configuration: Configuration, run: Path, model: Model, seed: 
 
 
 def measured_lesions(configuration: Configuration, run: Path) -> Iterator[Measures]:
-    """Volumes and places of the label maps and contrasts of the lesion crops, as far as there are some."""
+    """Volumes, parts and places of the label maps and contrasts of the lesion crops, as far as there are some."""
     names, voxel = [s.name for s in configuration.sequences], float(np.prod(configuration.grid.spacing))
     space, placed, outer = find_space(configuration.grid.space), placed_blank(configuration.grid), configuration.regions[-1].name
     brain = space.inside(placed.affine, placed.shape) if space else None
@@ -114,7 +116,7 @@ def measured_lesions(configuration: Configuration, run: Path) -> Iterator[Measur
         for name, soft in zip(named, regions, strict=True):
             if soft.any() and not configuration.keeps_out(str(name)):
                 measures = result_measures(soft / np.float32(255), soft > 127, configuration.regions, voxel)
-                found = {key: value for key, value in measures.items() if key.startswith("volume/")}
+                found = {key: value for key, value in measures.items() if key.startswith(("volume/", "parts/"))}
                 whole = soft[-1] > 127
                 if brain is not None and whole.any():
                     found[f"inside/{outer}"] = float(np.count_nonzero(whole & brain) / np.count_nonzero(whole))

@@ -10,6 +10,7 @@ range nothing is checked: what is usual for gliomas is known to the bundle, not 
     difference/<a>/<b>                skewness of a less b, both by their quartiles: what lights up in one of them alone
     contrast/<region>/<a>/<b>         mean of a less mean of b inside the region that was found
     volume/<region>                   mL; 0 where nothing was found
+    parts/<region>                    how many parts of `PART_ML` and more it lies in, touching corners counted as one
     shell/<region>                    how the members disagree, as the thickness in mm of a shell around a ball of the
                                       region's size: sum of 4 p (1 - p) over (36 pi)^(1/3) (sum of p)^(2/3)
     reconstruction/<region>           Dice of the region with what the autoencoder makes of it
@@ -28,6 +29,7 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 
 import numpy as np
+from scipy import ndimage
 
 from LDMSegLib.specification import Range, Region
 
@@ -35,6 +37,9 @@ Measures = dict[str, float]
 
 LEAST_VOXELS = 12
 """A region's contrast is the mean over at least this many voxels."""
+
+PART_ML = 0.5
+"""Smaller parts are not counted: every label map has specks."""
 
 # Places in the ranges: 0 is the middle, ±1 the ends. The exchange of two sequences must bring the sum of their squares down by
 # this much and leave nothing farther out than that. Measured on the 20 training cases that have all sequences, each left out of
@@ -93,7 +98,7 @@ def contrast_measures(mri: np.ndarray, masks: np.ndarray, sequences: Sequence[st
 
 
 def result_measures(probabilities: np.ndarray, masks: np.ndarray, regions: tuple[Region, ...], voxel_mm3: float) -> Measures:
-    """Volume and shell of every region; the shell only where something was found.
+    """Volume, parts and shell of every region; the last two only where something was found.
 
     Args:
         probabilities: (R, X, Y, Z), the mean over the members.
@@ -106,6 +111,8 @@ def result_measures(probabilities: np.ndarray, masks: np.ndarray, regions: tuple
         found = np.count_nonzero(mask)
         out[f"volume/{region.name}"] = float(found * voxel_mm3 / 1000.0)
         if found:
+            parts, _ = ndimage.label(mask, np.ones((3, 3, 3)))
+            out[f"parts/{region.name}"] = float(np.count_nonzero(np.bincount(parts[mask]) * voxel_mm3 >= 1000.0 * PART_ML))
             p = p[p > 0].astype(np.float64)
             doubt, size = 4.0 * (p * (1.0 - p)).sum() * voxel_mm3, p.sum() * voxel_mm3
             out[f"shell/{region.name}"] = float(doubt / ((36.0 * np.pi) ** (1 / 3) * size ** (2 / 3)))
@@ -123,7 +130,8 @@ def reconstruction_measures(masks: np.ndarray, again: np.ndarray, regions: tuple
 
 
 def implausible(measures: Mapping[str, float], usual: Mapping[str, Range], regions: tuple[Region, ...]) -> list[str]:
-    """What is out of the ordinary: at most one sentence each about swapped images, the images, volume, doubt and form.
+    """What is out of the ordinary: at most one sentence each about swapped images or the images or the tumour's
+    contents, volume, parts, doubt and form.
 
     Args:
         measures: of one case, some or all of those above.
@@ -151,7 +159,10 @@ def implausible(measures: Mapping[str, float], usual: Mapping[str, Range], regio
             f"{name} does not look like the images that this model has learnt from: {_found(key, measures, usual, titles)}; check that "
             "it is that sequence, skull-stripped, and neither inverted, very noisy nor processed otherwise"
         )
-    for kind, sentence in (("volume", _about_volume), ("shell", _about_doubt), ("reconstruction", _about_form)):
+    # What is wrong with an image is wrong inside the tumour too.
+    about = {} if said else {"contrast": _about_contents}
+    about |= {"volume": _about_volume, "parts": _about_parts, "shell": _about_doubt, "reconstruction": _about_form}
+    for kind, sentence in about.items():
         keys = [key for key in unusual if _kind(key) == kind]
         if keys:
             said.append(sentence(max(keys, key=unusual.get), measures, usual, titles))
@@ -165,6 +176,21 @@ def _about_volume(key: str, measures: Mapping[str, float], usual: Mapping[str, R
             "the probability map, and do not take this for a proof that there is none"
         )
     return f"{_found(key, measures, usual, titles)}; compare the result with the images before using it"
+
+
+def _about_contents(key: str, measures: Mapping[str, float], usual: Mapping[str, Range], titles: Mapping[str, str]) -> str:
+    title = titles[key.split("/")[1]]
+    return (
+        f"what was called {title} is unlike those that this model has learnt from: {_found(key, measures, usual, titles)}; fluid of a cyst "
+        "or where a tumour was operated on, blood and other diseases are; compare the result with the images before using it"
+    )
+
+
+def _about_parts(key: str, measures: Mapping[str, float], usual: Mapping[str, Range], titles: Mapping[str, str]) -> str:
+    return (
+        f"there are unusually many lesions: {_found(key, measures, usual, titles)}; they may be metastases or several foci, of which small "
+        "ones are easily missed: compare the result with the images before using it"
+    )
 
 
 def _about_doubt(key: str, measures: Mapping[str, float], usual: Mapping[str, Range], titles: Mapping[str, str]) -> str:
@@ -186,6 +212,7 @@ _WORDS = {
     "difference": "the skewness of {0} less {1} is {found}",
     "contrast": "inside {0} {1} less {2} is {found}",
     "volume": "{0} measures {found} mL",
+    "parts": "{0} lies in {found} parts",
     "shell": "the doubt about {0} is worth a shell of {found} mm",
     "reconstruction": "{0} and its reconstruction agree with Dice {found}",
 }

@@ -34,7 +34,7 @@ USUAL = {
         **{"correlation/t1n/t1c": (0.1, 1.0), "correlation/t1n/t2w": (-1.0, 0.4), "correlation/t1n/t2f": (-0.5, 1.0)},
         **{"correlation/t1c/t2w": (-0.95, 0.45), "correlation/t1c/t2f": (-0.25, 0.8), "correlation/t2w/t2f": (-0.6, 0.9)},
         **{"asymmetry/t1n/t1c": (-3.5, 0.9), "contrast/ET/t1n/t1c": (-2.1, 0.15), "contrast/ET/t2w/t2f": (-1.2, 1.2)},
-        **{"volume/WT": (1.0, 400.0), "shell/WT": (0.0, 6.0), "reconstruction/WT": (0.85, 1.0)},
+        **{"volume/WT": (1.0, 400.0), "parts/WT": (0.0, 3.0), "shell/WT": (0.0, 6.0), "reconstruction/WT": (0.85, 1.0)},
     }.items()
 }
 
@@ -110,6 +110,31 @@ def test_a_tumour_of_unusual_size_is_measured(patient):
     speck[:, 20:22, 30:33, 20:23] = masks[:, 20:22, 30:33, 20:23] | True  # 18 voxels of 27 mm³
     said = [sentence for sentence in said_of(images, speck) if "measures" in sentence]
     assert said == ["Whole tumour measures 0.49 mL (usual: 1 to 400); compare the result with the images before using it"]
+
+
+def test_many_lesions_are_counted_and_specks_are_not(patient):
+    images, masks = patient
+    scattered = np.zeros_like(masks)
+    inside = images.any(axis=0)
+    for x in (10, 18, 26, 34):
+        scattered[2, x : x + 4, 30:34, 20:24] = inside[x : x + 4, 30:34, 20:24]  # up to 64 voxels of 27 mm³
+    scattered[2, 22:24, 40:42, 20:22] = True
+    measures = result_measures(scattered.astype(np.float32), scattered, REGIONS, 27.0)
+    assert measures["parts/WT"] == 4 and "parts/ET" not in measures
+    said = [sentence for sentence in said_of(images, scattered) if "lesions" in sentence]
+    assert len(said) == 1 and "Whole tumour lies in 4 parts (usual: 0 to 3)" in said[0] and "metastases" in said[0]
+
+
+def test_fluid_that_was_called_tumour_is_said_to_be_unlike_it_unless_the_images_are_to_blame(patient):
+    images, masks = patient
+    measures = image_measures(images, NAMES, 0.0) | contrast_measures(images, masks, NAMES, REGIONS)
+    assert implausible(measures, USUAL, REGIONS) == []
+    fluid = measures | {"contrast/ET/t2w/t2f": 2.5}
+    said = implausible(fluid, USUAL, REGIONS)
+    assert len(said) == 1 and said[0].startswith("what was called Enhancing tumour is unlike") and "operated" in said[0]
+    assert "inside Enhancing tumour t2w less t2f is 2.5 (usual: -1.2 to 1.2)" in said[0]
+    said = implausible(fluid | {"spread/t2w": 0.1}, USUAL, REGIONS)
+    assert len(said) == 1 and said[0].startswith("t2w does not look like")
 
 
 def test_doubt_and_a_strange_form_are_said_each_in_one_sentence(patient):

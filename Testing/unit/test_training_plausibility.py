@@ -19,7 +19,7 @@ SHAPE = (24, 28, 20)
 
 def test_a_range_goes_beyond_the_percentiles_by_its_kind_of_margin():
     values = np.linspace(0.2, 0.6, 101)
-    kinds = ("spread/t1n", "volume/WT", "shell/WT", "reconstruction/WT")
+    kinds = ("spread/t1n", "volume/WT", "shell/WT", "reconstruction/WT", "parts/WT")
     found = usual_ranges([dict.fromkeys(kinds, float(v)) for v in values], margin=0.5, factor=2.0)
     low, high = np.percentile(values, (1, 99))
     width = high - low
@@ -27,6 +27,7 @@ def test_a_range_goes_beyond_the_percentiles_by_its_kind_of_margin():
         "spread/t1n": (low - width / 2, high + width / 2),
         "volume/WT": (low / 2, high * 2),
         "shell/WT": (0.0, high + width / 2),
+        "parts/WT": (0.0, 1.0),  # a count: the next whole number
         "reconstruction/WT": (low - width / 2, 1.0),
     }.items():
         assert (found[key].low, found[key].high) == pytest.approx(ends), key
@@ -79,10 +80,11 @@ def run(tmp_path):
     return folder
 
 
-def test_label_maps_give_volumes_and_crops_contrasts_but_not_those_held_out(run):
+def test_label_maps_give_volumes_and_parts_and_crops_contrasts_but_not_those_held_out(run):
     found = list(measured_lesions(configuration(), run))
     place = found[0].pop("inside/WT")
-    assert found[0] == {f"volume/{name}": pytest.approx(216 * 0.216) for name in ("ET", "TC", "WT")}
+    names = ("ET", "TC", "WT")
+    assert found[0] == {f"volume/{n}": pytest.approx(216 * 0.216) for n in names} | {f"parts/{n}": 1.0 for n in names}
     brain = find_space("SRI24").inside(placed_blank(configuration().grid).affine, SHAPE)
     assert place == pytest.approx(brain[8:14, 8:14, 6:12].mean())
     assert len(found) == 2
