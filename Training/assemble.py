@@ -2,7 +2,10 @@
 
     python -m Training.assemble --config Training/configs/small.json --run runs/small --output LDMSegLib/models/embedded/ldmseg-small
 
-Where a student was distilled, the bundle has a mode "fast" and the student's networks under names that end in "_fast".
+Where a student was distilled, the bundle has a mode "fast" and the student's networks under names that end in "_fast". The
+conditioning network may have learnt on, in another run folder, after the ControlNet was trained with it: `--backbone-from` takes
+it from there. The ControlNet reads what it has always read, features of the MRI and a guess, only better ones; whether that
+holds is for the benchmarks to say.
 """
 
 from __future__ import annotations
@@ -26,7 +29,14 @@ from Training.trajectories import PHASE, fingerprint
 FAST, FAST_MEMBERS = "fast", 30
 
 
-def assemble(configuration: Configuration, run: Path, output: Path, overwrite: bool = False, default_mode: str = "") -> Bundle:
+def assemble(
+    configuration: Configuration,
+    run: Path,
+    output: Path,
+    overwrite: bool = False,
+    default_mode: str = "",
+    backbone_from: Path | None = None,
+) -> Bundle:
     """Write the bundle of a run and return it as read back.
 
     Args:
@@ -34,6 +44,7 @@ def assemble(configuration: Configuration, run: Path, output: Path, overwrite: b
         output: the bundle's folder; its name becomes the bundle's name.
         overwrite: replace a bundle that is there.
         default_mode: in place of the configuration's.
+        backbone_from: run folder whose conditioning network takes the place of the one that the ControlNet was trained with.
 
     Raises:
         InputError: a phase has not been trained in this run folder, with other networks, or, of the distillation, from another
@@ -51,6 +62,9 @@ def assemble(configuration: Configuration, run: Path, output: Path, overwrite: b
         "conditioning": _part(steering, "conditioning"),
         "controlnet": _part(steering, "controlnet"),
     }
+    if backbone_from is not None:
+        backbone = {f"backbone.{key}": weight for key, weight in _trained(backbone_from, "conditioning")[0].items()}
+        states["conditioning"] = {**states["conditioning"], **backbone}
     modes = {name: from_dict(Mode, mode, f"modes.{name}") for name, mode in configuration.modes.items()}
     student, fast = _distilled(run, fingerprint(unet, steering), max(modes.values(), key=lambda mode: mode.views))
     states |= student
@@ -131,12 +145,15 @@ def main() -> None:
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--run", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True, help="the bundle's folder; its name becomes the bundle's name")
+    parser.add_argument("--backbone-from", type=Path, metavar="RUN", help="run folder with a later conditioning network")
     parser.add_argument("--overwrite", action="store_true", help="replace a bundle that is there")
     parser.add_argument("--default-mode", default="", metavar="M", help="instead of the configuration's, e.g. fast")
     arguments = parser.parse_args()
     with one_sentence():
         configuration = read_configuration(arguments.config)
-        bundle = assemble(configuration, arguments.run, arguments.output, arguments.overwrite, arguments.default_mode)
+        bundle = assemble(
+            configuration, arguments.run, arguments.output, arguments.overwrite, arguments.default_mode, arguments.backbone_from
+        )
     size = sum(path.stat().st_size for path in bundle.folder.rglob("*") if path.is_file())
     print(f"{bundle.folder}: {size / 1e6:.1f} MB")
 
