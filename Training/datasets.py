@@ -15,7 +15,7 @@ from LDMSegLib.errors import InputError
 from Training.augmentation import deform, drop_sequences, flip, recolour
 from Training.configuration import Configuration, Phase
 from Training.specks import speck
-from Training.transplant import shrunk, transplant
+from Training.transplant import shrunk, stands_out, transplant
 
 SMALL, MOST_SATELLITES = (0.3, 0.8), 3
 """Sizes of satellites, as shares of the lesions they are made of, and how many a brain gets."""
@@ -117,12 +117,14 @@ class Cases(Dataset):
         return {"image": torch.tensor(image), "regions": torch.tensor(regions)}
 
     def _with_satellites(self, image: np.ndarray, regions: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Small lesions more, anywhere in the brain outside the tumour."""
+        """Small lesions more, anywhere in the brain outside the tumour, as far as they can be seen there."""
         limit = np.array(image.shape[1:])
         for _ in range(rng.integers(1, MOST_SATELLITES + 1)):
             place = _inside(image * (regions[-1] < 0.5), rng)
             small = shrunk(self._patch(rng), rng.uniform(*SMALL), place, limit, self._spacing)
-            image, regions = transplant(image, regions, small, self._spacing, rng)
+            more = transplant(image, regions, small, self._spacing, rng)
+            if stands_out(more[0], (more[1][-1] > 0.5) & (regions[-1] < 0.5)):
+                image, regions = more
         return image, regions
 
     def _copies_of_cases(self, folder: Path) -> dict[str, list[int]]:

@@ -10,6 +10,9 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
+VISIBLE, FEWEST_VOXELS = 0.4, 8
+"""A lesion stands out by this much, in prepared values (z-scores over `intensity.scale`), and by so many voxels."""
+
 
 def transplant(
     host_image: np.ndarray, host_regions: np.ndarray, patch: dict[str, np.ndarray], spacing: np.ndarray, rng: np.random.Generator
@@ -65,6 +68,19 @@ def shrunk(patch: dict[str, np.ndarray], zoom: float, place: np.ndarray, limit: 
     kept = ndimage.zoom(tissue.astype(np.float32), zoom, order=1) > 0.99
     inside = ndimage.zoom(patch["inside"].astype(np.float32), zoom, order=1) > 0.99
     return {"image": image * kept, "regions": regions, "inside": inside, "centre": (place - limit / 2) * spacing}
+
+
+def stands_out(image: np.ndarray, lesion: np.ndarray) -> bool:
+    """Whether a lesion differs from what is around it in some sequence, on average by `VISIBLE`. What cannot be seen teaches doubt.
+
+    Args:
+        image: (S, X, Y, Z), background 0.
+        lesion: (X, Y, Z) bool.
+    """
+    around = ndimage.binary_dilation(lesion, iterations=4) & ~ndimage.binary_dilation(lesion, iterations=1) & (image != 0).any(axis=0)
+    if lesion.sum() < FEWEST_VOXELS or around.sum() < FEWEST_VOXELS:
+        return False
+    return bool(np.abs(image[:, lesion].mean(axis=1) - image[:, around].mean(axis=1)).max() >= VISIBLE)
 
 
 def _seam(lesion: np.ndarray, inside: np.ndarray) -> np.ndarray:

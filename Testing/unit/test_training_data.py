@@ -19,7 +19,7 @@ from Training.configuration import read_configuration
 from Training.datasets import Cases, LabelMaps, Validation
 from Training.prepare import prepare, prepare_case, prepare_once
 from Training.prepare import prepared as is_prepared
-from Training.transplant import shrunk, transplant
+from Training.transplant import FEWEST_VOXELS, VISIBLE, shrunk, stands_out, transplant
 
 
 @pytest.fixture(scope="module")
@@ -318,6 +318,22 @@ def test_a_shrunk_lesion_lies_where_it_is_wanted_and_is_smaller_by_as_much_as_as
     assert whole.sum() == pytest.approx(0.6**3 * (patch["regions"][2] > 0.5).sum(), rel=0.35)
     # The crop's middle, which is where the lesion's own middle is but for a little, is at the place.
     assert np.linalg.norm(np.argwhere(whole).mean(axis=0) - place) < 3
+
+
+def test_a_lesion_stands_out_by_its_brightness_in_any_sequence_and_by_its_size():
+    lesion = np.zeros((24, 24, 24), bool)
+    lesion[10:14, 10:14, 10:14] = True
+    image = np.random.default_rng(0).normal(0.5, 0.01, (3, 24, 24, 24)).astype(np.float32)
+    assert not stands_out(image, lesion)
+    for sign in (1, -1):
+        seen = image.copy()
+        seen[1] += sign * 1.2 * VISIBLE * lesion
+        assert stands_out(seen, lesion)
+        seen[1] -= sign * 0.5 * VISIBLE * lesion
+        assert not stands_out(seen, lesion)
+    speck = np.zeros_like(lesion)
+    speck.flat[: FEWEST_VOXELS - 1] = True
+    assert not stands_out(image + 5.0 * speck, speck)
 
 
 def test_satellites_are_small_lesions_in_as_many_items_as_asked(transplanted):
