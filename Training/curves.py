@@ -112,9 +112,11 @@ def _panel(axis: plt.Axes, phase: str, found: list[Leg]) -> None:
             axis.axvline(begin, color="0.85", linewidth=0.8)
         if len(found) > 1 and leg.name not in named:
             named.add(leg.name)
-            axis.annotate(
-                leg.name, (begin, 1.0), (2, -2), xycoords=("data", "axes fraction"), textcoords="offset points", va="top", fontsize=7
-            )
+            # A short last run has no room for its name at its right.
+            short = leg is found[-1] and leg.steps < 0.1 * sum(each.steps for each in found)
+            offset, side = ((-2, -10), "right") if short else ((2, -2), "left")
+            where = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points", "va": "top", "ha": side}
+            axis.annotate(leg.name, (begin, 1.0), offset, fontsize=7, **where)
         begin += leg.steps
     axis.set_title(phase, loc="left", fontsize=10)
     axis.set_xlabel("steps", fontsize=8)

@@ -172,7 +172,7 @@ def implausible(measures: Mapping[str, float], usual: Mapping[str, Range], regio
 def _about_volume(key: str, measures: Mapping[str, float], usual: Mapping[str, Range], titles: Mapping[str, str]) -> str:
     if measures[key] == 0.0:
         return (
-            f"{titles[key.split('/')[1]]}: nothing was found, where {_number(usual[key].low)} mL and more are usual; check the images and "
+            f"{titles[key.split('/')[1]]}: nothing was found, where {_number(usual[key].low, 2)} mL and more are usual; check the images and "
             "the probability map, and do not take this for a proof that there is none"
         )
     return f"{_found(key, measures, usual, titles)}; compare the result with the images before using it"
@@ -220,12 +220,16 @@ _WORDS = {
 
 def _found(key: str, measures: Mapping[str, float], usual: Mapping[str, Range], titles: Mapping[str, str]) -> str:
     kind, *of = key.split("/")
-    words = _WORDS[kind].format(*(titles.get(name, name) for name in of), found=_number(measures[key]))
-    return f"{words} (usual: {_number(usual[key].low)} to {_number(usual[key].high)})"
+    three = measures[key], usual[key].low, usual[key].high
+    found, low, high = (_number(value, 2) for value in three)
+    if found in (low, high):  # just outside: so many digits that it shows
+        found, low, high = (_number(value, 4) for value in three)
+    words = _WORDS[kind].format(*(titles.get(name, name) for name in of), found=found)
+    return f"{words} (usual: {low} to {high})"
 
 
-def _number(value: float) -> str:
-    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.2g}"
+def _number(value: float, digits: int) -> str:
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.{digits}g}"
 
 
 def _swapped(measures: Mapping[str, float], usual: Mapping[str, Range]) -> tuple[tuple[str, str], str] | None:

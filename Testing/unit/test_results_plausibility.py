@@ -147,6 +147,11 @@ def test_doubt_and_a_strange_form_are_said_each_in_one_sentence(patient):
     assert "9 mm (usual: 0 to 6)" in said[0] and "Dice 0.5 (usual: 0.85 to 1)" in said[1]
 
 
+def test_what_is_just_outside_is_told_with_the_digits_that_show_it():
+    said = implausible({"shell/WT": 6.04, "volume/WT": 20.0}, USUAL, REGIONS)
+    assert "6.04 mm (usual: 0 to 6)" in said[0]
+
+
 def test_without_ranges_nothing_is_said():
     assert implausible({"spread/t1n": 0.0, "volume/WT": 0.0}, {}, REGIONS) == []
 
