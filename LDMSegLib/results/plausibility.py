@@ -172,8 +172,8 @@ def implausible(measures: Mapping[str, float], usual: Mapping[str, Range], regio
 def _about_volume(key: str, measures: Mapping[str, float], usual: Mapping[str, Range], titles: Mapping[str, str]) -> str:
     if measures[key] == 0.0:
         return (
-            f"{titles[key.split('/')[1]]}: nothing was found, where {_number(usual[key].low, 2)} mL and more are usual; check the images and "
-            "the probability map, and do not take this for a proof that there is none"
+            f"{titles[key.split('/')[1]]}: nothing was found, where {_number(usual[key].low, 2)} mL and more are usual; check the images "
+            "and the probability map, and do not take this for a proof that there is none"
         )
     return f"{_found(key, measures, usual, titles)}; compare the result with the images before using it"
 
