@@ -2,7 +2,7 @@
 
 292 lesions come as small crops without their brains; whole cases are few. A transplant gives each lesion many brains and
 the network whole-head context. The seam is soft and the tissue around the lesion is matched in intensity. Shrunk and set
-anywhere, the same crops are the small lesions that the whole cases lack: the smallest tumour among them measures 24 mL.
+anywhere, the same crops are the small lesions that the whole cases lack.
 """
 
 from __future__ import annotations

@@ -130,7 +130,7 @@ def reconstruction_measures(masks: np.ndarray, again: np.ndarray, regions: tuple
 
 
 def implausible(measures: Mapping[str, float], usual: Mapping[str, Range], regions: tuple[Region, ...]) -> list[str]:
-    """What is out of the ordinary: at most one sentence each about swapped images or the images or the tumour's
+    """What is out of the ordinary: at most one sentence each about swapped images or the images or a region's
     contents, volume, parts, doubt and form.
 
     Args:
@@ -181,15 +181,15 @@ def _about_volume(key: str, measures: Mapping[str, float], usual: Mapping[str, R
 def _about_contents(key: str, measures: Mapping[str, float], usual: Mapping[str, Range], titles: Mapping[str, str]) -> str:
     title = titles[key.split("/")[1]]
     return (
-        f"what was called {title} is unlike those that this model has learnt from: {_found(key, measures, usual, titles)}; fluid of a cyst "
-        "or where a tumour was operated on, blood and other diseases are; compare the result with the images before using it"
+        f"what was called {title} is unlike those that this model has learnt from: {_found(key, measures, usual, titles)}; it may be "
+        "fluid, blood or another disease: compare the result with the images before using it"
     )
 
 
 def _about_parts(key: str, measures: Mapping[str, float], usual: Mapping[str, Range], titles: Mapping[str, str]) -> str:
     return (
-        f"there are unusually many lesions: {_found(key, measures, usual, titles)}; they may be metastases or several foci, of which small "
-        "ones are easily missed: compare the result with the images before using it"
+        f"there are unusually many lesions: {_found(key, measures, usual, titles)}; it may be another disease, and "
+        "small ones are easily missed: compare the result with the images before using it"
     )
 
 

@@ -24,7 +24,7 @@ from LDMSegLib.results.labels import region_masks
 from LDMSegLib.segment import Settings, segment
 from Testing.benchmarks.altered_brains import resected, with_small_lesions
 from Testing.benchmarks.process import machine, table
-from Testing.benchmarks.real_data import ROOT, truth, validation_folders
+from Testing.benchmarks.real_data import truth, tumour_free_folders, validation_folders
 
 SWAPS = (("t1n", "t1c"), ("t2w", "t2f"))
 AS_IT_IS = "as it is"
@@ -53,7 +53,7 @@ def main() -> None:
         operated = ("core resected", resected(case, core, whole, arguments.seed))
         for what, changed in (("glioma, " + AS_IT_IS, case), operated, *strange(case, arguments.seed)):
             rows.append(judged(what, changed, model, arguments.seed))
-    for folder in sorted(path.parent for path in ROOT.glob("healthy/*/*_mslesion.nii*")):
+    for folder in tumour_free_folders():
         brain = load_case(find_case(folder, spec.sequences), spec, folder.name)
         scattered, _ = with_small_lesions(brain, case, whole, METASTASES, arguments.seed)
         for what, changed in (("multiple sclerosis", brain), (f"four small lesions, made of {case.id}", scattered)):

@@ -37,6 +37,11 @@ def validation_folders(names: tuple[str, ...] = ()) -> list[Path]:
     return case_folders(names or tuple(split["validation"]))
 
 
+def tumour_free_folders() -> list[Path]:
+    """Folders of brains with multiple sclerosis and without tumour; none where there are none."""
+    return sorted(path.parent for path in ROOT.glob("healthy/*/*_mslesion.nii*"))
+
+
 def truth(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     """A case's label map (X, Y, Z) and its affine."""
     volume = read_label_map(next(folder.glob("*_seg.nii.gz")))

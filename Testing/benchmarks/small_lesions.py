@@ -26,7 +26,7 @@ from LDMSegLib.segment import Settings, segment
 from LDMSegLib.specification import Specification
 from Testing.benchmarks.altered_brains import with_small_lesions
 from Testing.benchmarks.process import machine, table
-from Testing.benchmarks.real_data import ROOT, truth, validation_folders
+from Testing.benchmarks.real_data import truth, tumour_free_folders, validation_folders
 from Testing.benchmarks.rival import answers
 
 ZOOMS = (0.7, 0.5, 0.35)
@@ -68,8 +68,7 @@ def altered(spec: Specification, seed: int) -> Iterator[tuple[Case, str, np.ndar
         (load_case(find_case(folder, spec.sequences), spec, folder.name), region_masks(truth(folder)[0], spec.labels, spec.regions)[-1])
         for folder in validation_folders()
     ]
-    folders = sorted(path.parent for path in ROOT.glob("healthy/*/*_mslesion.nii*"))
-    hosts = [(load_case(find_case(folder, spec.sequences), spec, folder.name), None) for folder in folders] + donors
+    hosts = [(load_case(find_case(folder, spec.sequences), spec, folder.name), None) for folder in tumour_free_folders()] + donors
     for i, (host, own) in enumerate(hosts):
         others = [pair for pair in donors if pair[0] is not host]
         donor, whole = others[i % len(others)]
