@@ -2,7 +2,8 @@
 
 A member is a sample of the diffusion, brought back from its view. Where the mode has a `direct` share it is the weighted mean of that
 sample and of what the conditioning network's supervised head answers in the same view: two readers with other mistakes, the one
-sharp and free of specks, the other finer, because it has not passed through the latent.
+sharp and free of specks, the other finer, because it has not passed through the latent. That answer is a probability, and each member
+reads it leaning its own way (`LDMSegLib.intercepts`).
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from LDMSegLib.diffusion.ensemble import EnsembleRun, run_ensemble
 from LDMSegLib.diffusion.samplers import make_sampler
 from LDMSegLib.diffusion.schedule import NoiseSchedule
 from LDMSegLib.events import Cancellation, Reporter, Silent
+from LDMSegLib.intercepts import intercept, leaning
 from LDMSegLib.models.model import Model
+from LDMSegLib.specification import Mode
 from LDMSegLib.views import View, deal, views
 
 
@@ -30,9 +33,12 @@ class Reading:
     embedding: torch.Tensor
     answer: torch.Tensor | None
 
-    def member(self, sample: torch.Tensor, direct: float) -> torch.Tensor:
-        """A member (R, X, Y, Z), in the first view, from a sample in this one."""
-        return self.view.undone(torch.lerp(sample, self.answer.to(sample), direct) if direct else sample)
+    def member(self, index: int, sample: torch.Tensor, mode: Mode) -> torch.Tensor:
+        """Member `index` (R, X, Y, Z), in the first view, from its sample in this one."""
+        if mode.direct:
+            answer = leaning(self.answer, mode.attenuation, intercept(index, mode.attenuation))
+            sample = torch.lerp(sample, answer.to(sample), mode.direct)
+        return self.view.undone(sample)
 
 
 def read(model: Model, mri: np.ndarray, evened: np.ndarray | None = None) -> list[Reading]:
@@ -82,7 +88,7 @@ def draw(
             len(members),
             seed,
             batch_size,
-            lambda member, sample, reading=reading: on_member(member, reading.member(sample, mode.direct)),
+            lambda member, sample, reading=reading: on_member(member, reading.member(member, sample, mode)),
             _Part(reporter, members, mode.members),
             cancellation,
             model.device.kind,

@@ -167,6 +167,7 @@ def _restored(
         steps=mode.steps,
         views=min(mode.views, mode.members),
         direct=mode.direct,
+        attenuation=mode.attenuation,
         members_requested=run.requested,
         members_finished=run.finished,
         threshold=ensemble.threshold,

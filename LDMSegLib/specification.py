@@ -112,6 +112,8 @@ class Mode:
     `timesteps` fixes the training timesteps a distilled network was trained at (else they are spaced by the sampler).
     `views`, 1 to 8, in how many ways the members look at the MRI (see `LDMSegLib.views`).
     `direct`, from 0 to below 1, is the share of each member that is the conditioning network's own answer (see `LDMSegLib.members`).
+    `attenuation`, above 0 and at most 1, says how far the members of a view agree on that answer; 1 = it is the same for all, the
+    smaller the more each leans its own way (see `LDMSegLib.intercepts`).
     """
 
     sampler: str
@@ -123,6 +125,7 @@ class Mode:
     timesteps: tuple[int, ...] = ()
     views: int = 1
     direct: float = 0.0
+    attenuation: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -332,6 +335,8 @@ def _problems(s: Specification) -> list[str]:
             found.append(f"mode '{name}' has {mode.views} views, expected 1 to 8")
         if not 0.0 <= mode.direct < 1.0:
             found.append(f"mode '{name}' has a direct share of {mode.direct:g}, expected 0 to below 1")
+        if not 0.0 < mode.attenuation <= 1.0:
+            found.append(f"mode '{name}' has an attenuation of {mode.attenuation:g}, expected above 0 and at most 1")
     for values in (s.calibration.slope, s.calibration.offset):
         if values and len(values) != len(s.regions):
             found.append(f"{len(values)} calibration values for {len(s.regions)} regions")

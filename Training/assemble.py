@@ -99,8 +99,8 @@ def assemble(
 
 
 def _distilled(run: Path, teacher: str, like: Mode) -> tuple[dict[str, dict[str, torch.Tensor]], dict[str, Mode]]:
-    """The student's networks and the mode that uses them, with the views and the direct share of another mode; nothing where none was
-    distilled in this run folder."""
+    """The student's networks and the mode that uses them, its members made as in another mode; nothing where none was distilled in
+    this run folder."""
     if not trained_steps(run, PHASE)[0]:
         return {}, {}
     student, extras = _trained(run, PHASE)
@@ -121,6 +121,7 @@ def _distilled(run: Path, teacher: str, like: Mode) -> tuple[dict[str, dict[str,
         timesteps=times,
         views=like.views,
         direct=like.direct,
+        attenuation=like.attenuation,
     )
     return {f"{name}_{FAST}": _part(student, name) for name in parts}, {FAST: mode}
 

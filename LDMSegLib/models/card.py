@@ -62,7 +62,7 @@ def default_readme(specification: Specification) -> str:
     modes = [
         f"- `{name}`{' (default)' if name == s.default_mode else ''}: {m.title or m.sampler}, {m.members} members × {m.steps} steps"
         + (f", {m.views} views" if m.views > 1 else "")
-        + (f", {m.direct:.0%} direct" if m.direct else "")
+        + (f", {m.direct:.0%} direct (attenuation {m.attenuation:g})" if m.direct else "")
         for name, m in s.modes.items()
     ]
     return "\n".join(

@@ -34,6 +34,7 @@ def build_provenance(
     threads: int,
     views: int = 1,
     direct: float = 0.0,
+    attenuation: float = 1.0,
     timings: Mapping[str, float],
     warnings: Iterable[str] = (),
     software: Mapping[str, str] | None = None,
@@ -52,6 +53,7 @@ def build_provenance(
         threads: CPU threads used.
         views: In how many ways the members looked at the images.
         direct: Share of each member that is the conditioning network's own answer.
+        attenuation: How far members of a view agree on that answer, 1 = wholly.
         timings: Seconds by stage.
         warnings: Sentences the user was told.
         software: Versions, `software_versions()` by default.
@@ -78,6 +80,7 @@ def build_provenance(
             "steps": int(steps),
             "views": int(views),
             "direct": float(direct),
+            "attenuation": float(attenuation),
             "members_requested": int(members_requested),
             "members_finished": int(members_finished),
             "threshold": plain(threshold),

@@ -27,7 +27,7 @@ from LDMSegLib.models.bundle import find_bundle, load_networks
 from LDMSegLib.models.device import choose_device
 from LDMSegLib.models.model import Model, sampling_mode
 from LDMSegLib.results.labels import label_map, region_masks
-from LDMSegLib.results.measurements import to_csv
+from LDMSegLib.results.measurements import Volume, to_csv, voxel_ml
 from LDMSegLib.segment import Settings, segment
 from Testing.benchmarks.process import machine, table
 from Testing.benchmarks.real_data import case_folders, truth
@@ -55,12 +55,14 @@ def main() -> None:
     mode = sampling_mode(spec, arguments.mode, arguments.steps, arguments.members)
     model = Model(bundle, mode, device)
     rival = load_networks(bundle, device.kind, device.dtype, ["conditioning"])["conditioning"]
-    rows, doubts = [], defaultdict(list)
+    rows, volumes, doubts = [], [], defaultdict(list)
     for folder in folders:
         case = load_case(find_case(folder, spec.sequences), spec, folder.name)
         labels, _ = truth(folder)
         reference = region_masks(labels, spec.labels, spec.regions)
         ours = segment(case, model, Settings(arguments.seed))
+        true_ml = reference.sum(axis=(1, 2, 3)) * voxel_ml(case.grid.affine)
+        volumes += [(folder.name, float(truth_ml), found) for truth_ml, found in zip(true_ml, ours.volumes, strict=True)]
         probabilities, averaged, spread = answers(rival, case, model)
         methods = {"LDMSeg": ours.masks()} | {
             name: region_masks(label_map(p, spec.labels, spec.regions, 0.5), spec.labels, spec.regions)
@@ -91,6 +93,7 @@ def main() -> None:
     print(_intervals(rows, spec.region_names))
     print(_cases(rows, spec.region_names))
     print(_uncertainty(doubts, spec.region_names[-1]))
+    print(_volumes(volumes))
     if arguments.csv:
         arguments.csv.write_text(to_csv(rows))
 
@@ -159,6 +162,20 @@ def _uncertainty(doubts: dict[str, list[tuple]], region: str) -> str:
         "ECE",
     )
     return table(f"Does doubt find errors? {region}, within {BAND_MM:.0f} mm of the tumour, mean over cases", head, body)
+
+
+def _volumes(volumes: list[tuple[str, float, Volume]]) -> str:
+    body, held, away = [], 0, []
+    for case, truth_ml, found in volumes:
+        inside = found.spread_low <= truth_ml <= found.spread_high
+        held += inside
+        away.append((truth_ml - found.mean) / found.sd if found.sd > 0 else float("nan"))
+        spread = f"{found.spread_low:.1f} to {found.spread_high:.1f}"
+        body.append((case, found.region, f"{truth_ml:.1f}", f"{found.ensemble:.1f}", spread, "yes" if inside else "no", f"{away[-1]:+.1f}"))
+    square = np.sqrt(np.nanmean(np.square(away)))
+    body.append(("all", "", "", "", "", f"{held} of {len(volumes)}", f"{square:.1f} (root mean square)"))
+    head = ("case", "region", "truth mL", "result mL", "spread mL", "truth inside", "SDs from the members' mean")
+    return table("Does the spread of the members' volumes hold the true volume?", head, body)
 
 
 if __name__ == "__main__":

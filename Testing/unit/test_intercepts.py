@@ -1,0 +1,109 @@
+"""Members that lean: the mean stays, the doubt of the answer they read becomes theirs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from scipy.integrate import quad
+from scipy.stats import norm
+from test_models_conditioning import configurations
+from tiny_bundle import tiny_specification
+
+from LDMSegLib.errors import BundleError
+from LDMSegLib.intercepts import _bridge_quantile, intercept, leaning
+from LDMSegLib.members import draw, read
+from LDMSegLib.models.bundle import read_bundle, save_bundle
+from LDMSegLib.models.device import choose_device
+from LDMSegLib.models.model import Model
+from LDMSegLib.models.networks import build_all
+from LDMSegLib.specification import Mode
+
+P = torch.tensor([0.001, 0.05, 0.3, 0.5, 0.7, 0.95, 0.999], dtype=torch.float64)
+
+
+@pytest.mark.parametrize("attenuation", [0.1, 0.25, 0.5, 0.9])
+def test_the_mean_answer_over_the_whole_distribution_is_the_answer_itself(attenuation):
+    levels = (np.arange(20_000) + 0.5) / 20_000
+    mean = sum(leaning(P, attenuation, _bridge_quantile(level, attenuation)) for level in levels) / len(levels)
+    assert torch.allclose(mean, P, atol=1e-4)
+
+
+@pytest.mark.parametrize("attenuation", [0.25, 0.5])
+def test_the_intercepts_follow_the_density_of_the_bridge_distribution(attenuation):
+    def density(b: float) -> float:  # Wang & Louis 2003, as printed
+        return np.sin(attenuation * np.pi) / (2 * np.pi * (np.cosh(attenuation * b) + np.cos(attenuation * np.pi)))
+
+    for level in (0.1, 0.4, 0.5, 0.8):
+        below, _ = quad(density, -300, _bridge_quantile(level, attenuation), points=[0.0], limit=500)
+        assert below == pytest.approx(level, abs=1e-6)
+
+
+def test_they_are_not_those_of_a_normal_distribution_of_the_same_variance():
+    # its answers' mean would be drawn to one half where it should be p
+    sd = np.pi * np.sqrt((0.25**-2 - 1) / 3)
+    levels = (np.arange(20_000) + 0.5) / 20_000
+    mean = sum(leaning(P, 0.25, float(norm.ppf(level) * sd)) for level in levels) / len(levels)
+    assert not torch.allclose(mean, P, atol=1e-2)
+
+
+@pytest.mark.parametrize("members", [8, 30])
+def test_few_members_already_have_the_mean(members):
+    mean = sum(leaning(P, 0.25, intercept(k, 0.25)) for k in range(members)) / members
+    assert torch.allclose(mean, P, atol=1 / members)
+    assert mean[3] == pytest.approx(0.5, abs=1e-12), "opposite members leave one half where it is"
+
+
+def test_two_members_of_a_pair_lean_opposite_ways_and_no_two_pairs_alike():
+    leans = [intercept(member, 0.25) for member in range(30)]
+    assert np.allclose(leans[::2], -np.array(leans[1::2]))
+    assert len(np.unique(np.abs(np.round(leans, 9)))) == 15
+    assert leans[:8] == [intercept(member, 0.25) for member in range(8)], "whatever the number of members"
+
+
+def test_attenuation_goes_from_the_same_answer_for_all_to_a_mask_for_each():
+    assert torch.equal(leaning(P, 1.0, intercept(3, 1.0)), P)
+    for member in range(6):
+        mask = leaning(P, 0.01, intercept(member, 0.01))
+        assert ((mask < 0.01) | (mask > 0.99)).sum() >= len(P) - 1
+
+
+def test_answers_of_certainty_stay_certain_and_finite():
+    certain = torch.tensor([0.0, 1.0])
+    for member in range(30):
+        answer = leaning(certain, 0.25, intercept(member, 0.25))
+        assert torch.isfinite(answer).all() and answer[0] < 1e-3 and answer[1] > 1 - 1e-3
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory) -> dict[float, torch.Tensor]:
+    """The members (30, R, X, Y, Z) of a small untrained bundle by attenuation; half of each is the head's answer."""
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("leaning") / "bundle"
+    spec = replace(tiny_specification(), name="leaning")
+    save_bundle(folder, spec, configurations(), build_all(configurations()))
+    mri = np.random.default_rng(0).normal(size=(4, *spec.grid.shape)).astype(np.float32)
+    members = {}
+    for attenuation in (1.0, 0.25):
+        mode = replace(spec.mode(), members=30, views=2, direct=0.5, attenuation=attenuation)
+        model, found = Model(read_bundle(folder), mode, choose_device("cpu", "float32")), []
+        draw(model, read(model, mri), spec.grid.shape, 0, 8, lambda _, p, into=found: into.append(p))
+        members[attenuation] = torch.stack(found)
+    return members
+
+
+def test_leaning_members_have_the_same_mean_and_more_variance(drawn):
+    assert torch.allclose(drawn[0.25].mean(0), drawn[1.0].mean(0), atol=0.02)
+    assert (drawn[0.25].var(0) > drawn[1.0].var(0)).all()
+
+
+def test_the_volume_of_members_spreads_with_them(drawn):
+    alike, leaning = (members.sum((2, 3, 4)).std(0) for members in (drawn[1.0], drawn[0.25]))
+    assert (leaning > 5 * alike).all()
+
+
+def test_an_impossible_attenuation_is_refused():
+    with pytest.raises(BundleError, match="attenuation of 0, expected above 0 and at most 1"):
+        tiny_specification(modes={"solver": Mode("dpmpp_2m", 3, 4, attenuation=0.0)})
