@@ -1,4 +1,4 @@
-"""Make the bundle's probabilities mean what they say: slope and offset per region, fitted on training cases.
+"""Make the bundle's probabilities mean what they say: a temperature per region, and an offset where it helps, from training cases.
 
     python -m Training.calibration --config Training/configs/small.json --bundle BUNDLE --data DATA
 
@@ -39,14 +39,20 @@ VOXELS = 50_000
 Sample = tuple[np.ndarray, np.ndarray]
 """Of one case: the mean probabilities (R, n) and the truth (R, n) bool."""
 
+RegionSample = tuple[np.ndarray, np.ndarray]
+"""The same of one region, (n,) each; probabilities or their log odds."""
+
 
 def fit(samples: Sequence[Sample]) -> Calibration:
     """Slope and offset of each region by maximum likelihood over all samples, each case weighing the same.
 
-    Platt 1999 ("Probabilistic outputs for support vector machines"), with a weak pull to the identity in place of his
-    smoothed targets, for a region whose truth a mean tells perfectly. Certain voxels (0 and 1) are left out: they stay.
+    A slope alone (temperature scaling, Guo et al. 2017, arXiv:1706.04599, section 4.2) leaves the segmentation as it is; an offset
+    (Platt 1999, "Probabilistic outputs for support vector machines") moves its borders, and what moves them rightly in these cases
+    need not in others. So a region gets one only where, each case left out in turn, it makes the truth likelier. Platt's smoothed
+    targets, for a region whose truth a mean tells perfectly, are replaced by a weak pull to the identity. Certain voxels (0 and 1)
+    are left out: they stay.
     """
-    pairs = [_fit([(p[r], y[r]) for p, y in samples]) for r in range(len(samples[0][0]))]
+    pairs = [_better([(p[r], y[r]) for p, y in samples]) for r in range(len(samples[0][0]))]
     return Calibration(tuple(slope for slope, _ in pairs), tuple(offset for _, offset in pairs))
 
 
@@ -98,30 +104,50 @@ def table(samples: Sequence[Sample], calibration: Calibration, regions: tuple[Re
     return "\n".join(lines)
 
 
-def _fit(samples: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[float, float]:
-    x, y, w = [], [], []
-    for p, truth in samples:
-        doubtful = (p > 0) & (p < 1)
-        if doubtful.any():
-            q = np.clip(p[doubtful].astype(np.float64), 1e-6, 1 - 1e-6)
-            x.append(np.log(q / (1 - q)))
-            y.append(truth[doubtful].astype(np.float64))
-            w.append(np.full(len(q), 1.0 / len(q)))
-    if not x:
+def _better(samples: Sequence[RegionSample]) -> tuple[float, float]:
+    """Slope and offset of one region, the offset 0 where other cases are not told better with one."""
+    known = [logits for logits in map(_logits, samples) if logits[0].size]
+    if not known:
         return 1.0, 0.0
-    x, y, w = np.concatenate(x), np.concatenate(y), np.concatenate(w) / len(x)
-    inputs, pull, here = np.stack([x, np.ones_like(x)]), 1e-4, np.array([1.0, 0.0])
+    plain, moved = (
+        sum(_surprise(_fit(known[:k] + known[k + 1 :], offset), known[k]) for k in range(len(known))) for offset in (False, True)
+    )
+    return _fit(known, len(known) > 1 and moved < plain)
+
+
+def _logits(sample: RegionSample) -> RegionSample:
+    """Log odds (n,) and truth (n,) of the voxels that are not certain."""
+    p, truth = sample
+    doubtful = (p > 0) & (p < 1)
+    q = np.clip(p[doubtful].astype(np.float64), 1e-6, 1 - 1e-6)
+    return np.log(q / (1 - q)), truth[doubtful].astype(np.float64)
+
+
+def _surprise(pair: tuple[float, float], case: RegionSample) -> float:
+    """Mean negative log likelihood of a case's truth."""
+    (slope, offset), (x, y) = pair, case
+    return float(np.logaddexp(0.0, np.where(y > 0, -1.0, 1.0) * (slope * x + offset)).mean())
+
+
+def _fit(cases: Sequence[RegionSample], offset: bool) -> tuple[float, float]:
+    """Maximum likelihood over the log odds and truths of cases; the identity for none."""
+    if not cases:
+        return 1.0, 0.0
+    x, y = (np.concatenate(arrays) for arrays in zip(*cases, strict=True))
+    w = np.concatenate([np.full(len(here), 1.0 / len(here)) for here, _ in cases]) / len(cases)
+    inputs, identity = np.stack([x, np.ones_like(x)])[: 1 + offset], np.array([1.0, 0.0])[: 1 + offset]
+    here, pull = identity, 1e-4
     for _ in range(50):  # Newton
         p = 1 / (1 + np.exp(-np.clip(here @ inputs, -500, 500)))
-        gradient = inputs @ (w * (p - y)) + pull * (here - [1.0, 0.0])
-        curvature = (inputs * (w * p * (1 - p))) @ inputs.T + pull * np.eye(2)
+        gradient = inputs @ (w * (p - y)) + pull * (here - identity)
+        curvature = (inputs * (w * p * (1 - p))) @ inputs.T + pull * np.eye(len(here))
         step = np.linalg.solve(curvature, gradient)
         # A whole Newton step can overshoot where the curvature is small.
         here = here - step * min(1.0, 1.0 / np.abs(step).max(initial=1e-12))
         if np.abs(step).max() < 1e-9:
             break
     # A mean that falls where the truth rises is no matter of calibration.
-    return (float(here[0]), float(here[1])) if here[0] > 0.05 else (1.0, 0.0)
+    return (float(here[0]), float(here[1]) if offset else 0.0) if here[0] > 0.05 else (1.0, 0.0)
 
 
 def main() -> None:

@@ -34,10 +34,23 @@ def test_slope_and_offset_are_found_where_they_are_known():
 
 
 def test_the_fit_lowers_the_calibration_error_on_cases_that_it_has_not_seen():
-    found = fit([miscalibrated((0.4, 0.4, 0.4), (0.5, 0.5, 0.5))])
+    found = fit([miscalibrated((0.4, 0.4, 0.4), (0.5, 0.5, 0.5), seed=s) for s in range(2)])
     p, truth = miscalibrated((0.4, 0.4, 0.4), (0.5, 0.5, 0.5), seed=9)
     assert expected_calibration_error(p[0], truth[0]) > 0.1
     assert expected_calibration_error(calibrate(p, found, ())[0], truth[0]) < 0.01
+
+
+def test_an_offset_that_helps_no_other_case_is_left_out():
+    # what the cases share is the slope; one of them is told too little, which says nothing of the next
+    samples = [miscalibrated((0.5,) * 3, (0.0, 0.3, offset), seed=s) for s, offset in enumerate((2.0, 0.0, -0.1, 0.1))]
+    found = fit(samples)
+    assert found.offset[2] == 0.0 and found.offset[1] == pytest.approx(0.3, abs=0.03)
+    assert fit(samples[:1]).offset == (0.0, 0.0, 0.0), "one case cannot tell"
+
+
+def test_a_temperature_alone_leaves_the_segmentation_as_it_is():
+    p, truth = miscalibrated((0.5,) * 3, (0.4,) * 3)
+    assert np.array_equal(calibrate(p, fit([(p, truth)]), ()) >= 0.5, p >= 0.5)
 
 
 def test_certain_voxels_and_a_mean_that_says_nothing_do_not_carry_the_fit_away():
