@@ -36,7 +36,7 @@ from LDMSegLib.specification import Range, Region
 Measures = dict[str, float]
 
 LEAST_VOXELS = 12
-"""A region's contrast is the mean over at least this many voxels."""
+"""Contrast and reconstruction are measured of regions of at least this size: the autoencoder loses specks of any origin."""
 
 PART_ML = 0.5
 """Smaller parts are not counted: every label map has specks."""
@@ -120,11 +120,11 @@ def result_measures(probabilities: np.ndarray, masks: np.ndarray, regions: tuple
 
 
 def reconstruction_measures(masks: np.ndarray, again: np.ndarray, regions: tuple[Region, ...]) -> Measures:
-    """Dice of every region that was found with its reconstruction; both (R, X, Y, Z) bool."""
+    """Dice of every region of some size with its reconstruction; both (R, X, Y, Z) bool."""
     out: Measures = {}
     for region, mask, other in zip(regions, masks, again, strict=True):
         size = np.count_nonzero(mask)
-        if size:
+        if size >= LEAST_VOXELS:
             out[f"reconstruction/{region.name}"] = 2.0 * np.count_nonzero(mask & other) / (size + np.count_nonzero(other))
     return out
 

@@ -59,6 +59,14 @@ def said_of(images, masks):
     return implausible(measures, USUAL, REGIONS)
 
 
+def test_of_a_speck_no_reconstruction_is_measured():
+    masks = np.zeros((3, 8, 8, 8), bool)
+    masks[0, 4, 4, 4:6], masks[1:, 2:6, 2:6, 2:6] = True, True
+    lost = masks.copy()
+    lost[0] = False
+    assert reconstruction_measures(masks, lost, REGIONS) == {"reconstruction/TC": 1.0, "reconstruction/WT": 1.0}
+
+
 def test_nothing_is_said_of_a_patient_like_others(patient):
     assert said_of(*patient) == []
 
