@@ -11,7 +11,8 @@ answer p, towards 0 each answers with a mask. A member has one intercept for all
 volume then leans as far as the borders are in doubt.
 
 Intercepts are not drawn but dealt, as the views are, so that few members already stand for the distribution: at levels that fill
-it evenly, and in pairs of opposite ones, which leave the mean of a voxel at one half exactly there.
+it evenly, and in pairs of opposite ones, which leave the mean of a voxel at one half exactly there. One that has no partner leans
+neither way, so that a single member is no extreme one.
 """
 
 from __future__ import annotations
@@ -24,14 +25,15 @@ MOST_CERTAIN = 1e-6
 """Probabilities nearer to 0 and 1 than this are taken for this."""
 
 
-def intercept(member: int, attenuation: float) -> float:
-    """The intercept of a member, the same in every run.
+def intercept(member: int, members: int, attenuation: float) -> float:
+    """The intercept of one of the members, the same in every run.
 
     Args:
         member: its index, from 0 up; 2k and 2k + 1 are a pair.
+        members: how many there are; the last of an odd number has 0.
         attenuation: above 0 and at most 1; 1 gives 0 for all.
     """
-    if attenuation == 1.0:
+    if attenuation == 1.0 or (members % 2 and member == members - 1):
         return 0.0
     level = _van_der_corput(member // 2 + 1) / 2.0
     return _bridge_quantile(1.0 - level if member % 2 else level, attenuation)

@@ -36,7 +36,7 @@ class Reading:
     def member(self, index: int, sample: torch.Tensor, mode: Mode) -> torch.Tensor:
         """Member `index` (R, X, Y, Z), in the first view, from its sample in this one."""
         if mode.direct:
-            answer = leaning(self.answer, mode.attenuation, intercept(index, mode.attenuation))
+            answer = leaning(self.answer, mode.attenuation, intercept(index, mode.members, mode.attenuation))
             sample = torch.lerp(sample, answer.to(sample), mode.direct)
         return self.view.undone(sample)
 

@@ -3,7 +3,8 @@
     python Testing/screenshots.py [Documentation]
 
 Makes the patient, a result and masks in a temporary folder, then the report, the pictures of the scene and those of the panel.
-Takes a few minutes. Look at all of them before they are kept.
+Takes a few minutes. They are kept in 256 colours, a third of the size, because the repository keeps every version of them for
+ever. Look at all of them before they are kept.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 MASKS, MASKS_SEED = 2, 1
@@ -31,7 +34,17 @@ def main(documentation: Path = ROOT / "Documentation") -> None:
         shutil.copyfile(result / "report.png", documentation / "report.png")
         _run(ROOT / "Testing" / "slicer" / "screenshots.py", patient, result, masks, screenshots)
         _run(ROOT / "Testing" / "panel" / "screenshots.py", patient, result, prepared, screenshots)
-    print("\n".join(str(file) for file in (documentation / "report.png", *sorted(screenshots.glob("*.png")))))
+    for file in (documentation / "report.png", *sorted(screenshots.glob("*.png"))):
+        _in_few_colours(file)
+        print(file)
+
+
+def _in_few_colours(file: Path) -> None:
+    with Image.open(file) as picture:
+        plain = picture.convert("RGB")
+    palette = plain.quantize(256, method=Image.Quantize.FASTOCTREE)
+    few = plain.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)
+    few.save(file, optimize=True)
 
 
 def _run(*arguments: object) -> None:

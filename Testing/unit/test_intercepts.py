@@ -49,31 +49,36 @@ def test_they_are_not_those_of_a_normal_distribution_of_the_same_variance():
     assert not torch.allclose(mean, P, atol=1e-2)
 
 
-@pytest.mark.parametrize("members", [8, 30])
+@pytest.mark.parametrize("members", [8, 15, 30])
 def test_few_members_already_have_the_mean(members):
-    mean = sum(leaning(P, 0.25, intercept(k, 0.25)) for k in range(members)) / members
+    mean = sum(leaning(P, 0.25, intercept(k, members, 0.25)) for k in range(members)) / members
     assert torch.allclose(mean, P, atol=1 / members)
     assert mean[3] == pytest.approx(0.5, abs=1e-12), "opposite members leave one half where it is"
 
 
 def test_two_members_of_a_pair_lean_opposite_ways_and_no_two_pairs_alike():
-    leans = [intercept(member, 0.25) for member in range(30)]
+    leans = [intercept(member, 30, 0.25) for member in range(30)]
     assert np.allclose(leans[::2], -np.array(leans[1::2]))
     assert len(np.unique(np.abs(np.round(leans, 9)))) == 15
-    assert leans[:8] == [intercept(member, 0.25) for member in range(8)], "whatever the number of members"
+    assert leans[:8] == [intercept(member, 8, 0.25) for member in range(8)], "whatever the number of members"
+
+
+def test_a_member_without_a_partner_leans_neither_way():
+    assert intercept(0, 1, 0.25) == 0.0 and intercept(4, 5, 0.25) == 0.0
+    assert intercept(4, 6, 0.25) != 0.0
 
 
 def test_attenuation_goes_from_the_same_answer_for_all_to_a_mask_for_each():
-    assert torch.equal(leaning(P, 1.0, intercept(3, 1.0)), P)
+    assert torch.equal(leaning(P, 1.0, intercept(3, 30, 1.0)), P)
     for member in range(6):
-        mask = leaning(P, 0.01, intercept(member, 0.01))
+        mask = leaning(P, 0.01, intercept(member, 6, 0.01))
         assert ((mask < 0.01) | (mask > 0.99)).sum() >= len(P) - 1
 
 
 def test_answers_of_certainty_stay_certain_and_finite():
     certain = torch.tensor([0.0, 1.0])
     for member in range(30):
-        answer = leaning(certain, 0.25, intercept(member, 0.25))
+        answer = leaning(certain, 0.25, intercept(member, 30, 0.25))
         assert torch.isfinite(answer).all() and answer[0] < 1e-3 and answer[1] > 1 - 1e-3
 
 
