@@ -42,8 +42,11 @@ def main(documentation: Path = ROOT / "Documentation") -> None:
 def _in_few_colours(file: Path) -> None:
     with Image.open(file) as picture:
         plain = picture.convert("RGB")
-    palette = plain.quantize(256, method=Image.Quantize.FASTOCTREE)
-    few = plain.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)
+    if plain.getcolors(4096):  # a drawing: dithering would speckle its flat colours
+        few = plain.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    else:
+        palette = plain.quantize(256, method=Image.Quantize.FASTOCTREE)
+        few = plain.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)
     few.save(file, optimize=True)
 
 
