@@ -23,6 +23,7 @@ from LDMSegLib.cases.naming import find_case
 from LDMSegLib.metrics.bootstrap import bootstrap_interval
 from LDMSegLib.metrics.calibration import error_detection, expected_calibration_error, filtered_dice, surroundings
 from LDMSegLib.metrics.evaluation import case_rows
+from LDMSegLib.metrics.lesionwise import dice
 from LDMSegLib.models.bundle import find_bundle, load_networks
 from LDMSegLib.models.device import choose_device
 from LDMSegLib.models.model import Model, sampling_mode
@@ -55,7 +56,7 @@ def main() -> None:
     mode = sampling_mode(spec, arguments.mode, arguments.steps, arguments.members)
     model = Model(bundle, mode, device)
     rival = load_networks(bundle, device.kind, device.dtype, ["conditioning"])["conditioning"]
-    rows, volumes, doubts = [], [], defaultdict(list)
+    rows, by_view, volumes, doubts = [], [], [], defaultdict(list)
     for folder in folders:
         case = load_case(find_case(folder, spec.sequences), spec, folder.name)
         labels, _ = truth(folder)
@@ -63,11 +64,13 @@ def main() -> None:
         ours = segment(case, model, Settings(arguments.seed))
         true_ml = reference.sum(axis=(1, 2, 3)) * voxel_ml(case.grid.affine)
         volumes += [(folder.name, float(truth_ml), found) for truth_ml, found in zip(true_ml, ours.volumes, strict=True)]
-        probabilities, averaged, spread = answers(rival, case, model)
+        probabilities, averaged, spread, alone = answers(rival, case, model)
         methods = {"LDMSeg": ours.masks()} | {
             name: region_masks(label_map(p, spec.labels, spec.regions, 0.5), spec.labels, spec.regions)
             for name, p in (("SegResNet", probabilities), ("SegResNet, same views", averaged))
         }
+        found = [region_masks(label_map(p, spec.labels, spec.regions, 0.5), spec.labels, spec.regions) for p in alone]
+        by_view.append([[dice(r, m) for r, m in zip(reference, masks, strict=True)] for masks in found])
         for method, masks in methods.items():
             scored = case_rows(folder.name, reference, masks, spec.region_names, case.grid.spacing, smallest_mm3=FILTER_MM3)
             rows += [{"method": method, **row} for row in scored]
@@ -92,6 +95,7 @@ def main() -> None:
     print(_accuracy(rows, spec.region_names))
     print(_intervals(rows, spec.region_names))
     print(_cases(rows, spec.region_names))
+    print(_views(np.mean(by_view, axis=0), spec.region_names))
     print(_uncertainty(doubts, spec.region_names[-1]))
     print(_volumes(volumes))
     if arguments.csv:
@@ -144,6 +148,12 @@ def _intervals(rows: list[dict], regions: tuple[str, ...]) -> str:
         body.append((method, *cells))
     head = ("method", *(f"{measure} {region}" for measure in SHOWN[:2] for region in regions))
     return table(f"The same with the filter of {FILTER_MM3:.0f} mm³, and 95 % intervals over the cases", head, body)
+
+
+def _views(scores: np.ndarray, regions: tuple[str, ...]) -> str:
+    body = [(f"{k + 1}", *(f"{score:.3f}" for score in view)) for k, view in enumerate(scores)]
+    body.append(("mean", *(f"{score:.3f}" for score in scores.mean(axis=0))))
+    return table("The SegResNet in each of the views alone, Dice, mean over the cases", ("view", *regions), body)
 
 
 def _methods(rows: list[dict]) -> list[str]:

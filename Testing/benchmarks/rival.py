@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 
@@ -13,22 +15,38 @@ from LDMSegLib.segment import prepare
 from LDMSegLib.views import MOST, views
 
 
+class Answers(NamedTuple):
+    """Of one case, each (R, X, Y, Z) float32 on its grid: the head's answer, its mean over the mode's views, its variance over the eight
+    mirrorings, and what it answers in each of the views alone."""
+
+    plain: np.ndarray
+    averaged: np.ndarray
+    variance: np.ndarray
+    by_view: tuple[np.ndarray, ...]
+
+
 @torch.inference_mode()
-def answers(network: torch.nn.Module, case: Case, model: Model) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Probabilities of the supervised head, their mean over the mode's views and their variance over the eight mirrorings, on
-    the case's grid."""
+def answers(network: torch.nn.Module, case: Case, model: Model) -> Answers:
+    """What the supervised head of `network` answers in the views of the model's mode."""
     spec = model.specification
     placed = place(case.foreground(), case.grid.affine, spec.grid)
     mri = prepare(case, spec, placed)
+    inside = case.foreground()
 
     def answer(images: np.ndarray) -> torch.Tensor:
         given = torch.from_numpy(np.ascontiguousarray(images))[None].to(model.device.kind, model.device.dtype)
         return torch.sigmoid(network.logits(given).float())[0].cpu()
 
+    def on_the_case(probabilities: np.ndarray) -> np.ndarray:
+        return from_grid(probabilities, placed, case.grid.affine, case.grid.shape) * inside
+
     seen, mirrored = (
         np.stack([view.undone(answer(view.seen(mri))).numpy() for view in chosen])
         for chosen in (views(model.mode.views, spec.latent.downsampling), views(MOST))
     )
-    maps = nest(mirrored[0], spec.regions), nest(seen.mean(axis=0), spec.regions), mirrored.var(axis=0)
-    inside = case.foreground()
-    return tuple(from_grid(m, placed, case.grid.affine, case.grid.shape) * inside for m in maps)
+    return Answers(
+        plain=on_the_case(nest(mirrored[0], spec.regions)),
+        averaged=on_the_case(nest(seen.mean(axis=0), spec.regions)),
+        variance=on_the_case(mirrored.var(axis=0)),
+        by_view=tuple(on_the_case(nest(one, spec.regions)) for one in seen),
+    )

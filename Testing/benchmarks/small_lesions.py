@@ -49,7 +49,7 @@ def main() -> None:
     rows = []
     for case, donor, lesions in altered(spec, arguments.seed):
         ours = segment(case, model, Settings(arguments.seed)).masks()[-1]
-        theirs = answers(rival, case, model)[1][-1] >= 0.5
+        theirs = answers(rival, case, model).averaged[-1] >= 0.5
         for number in range(1, lesions.max() + 1):
             inside = lesions == number
             size = np.count_nonzero(inside) * float(np.prod(case.grid.spacing)) / 1000
