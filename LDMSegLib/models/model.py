@@ -12,7 +12,6 @@ from LDMSegLib.errors import BundleError, InputError
 from LDMSegLib.models.conditioning import ConditioningEncoder
 from LDMSegLib.models.device import Device
 from LDMSegLib.models.layout import Bundle
-from LDMSegLib.models.memory_layout import lay_channels_last
 from LDMSegLib.models.weights import load_networks
 from LDMSegLib.specification import Mode, Specification
 
@@ -25,8 +24,6 @@ class Model:
         self.bundle, self.mode, self.device = bundle, mode, device
         names = ["autoencoder", mode.unet] + ([mode.controlnet, "conditioning"] if mode.controlnet else [])
         networks = load_networks(bundle, device.kind, device.dtype, names)
-        if device.kind == "cpu" and device.dtype == torch.bfloat16:
-            lay_channels_last(networks.values())
         self._autoencoder, self._unet = networks["autoencoder"], networks[mode.unet]
         self._controlnet = networks[mode.controlnet] if mode.controlnet else None
         self._conditioning = networks.get("conditioning")
