@@ -4,8 +4,9 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 USE    := $(VENV)/.use
 WORK   := $(VENV)/.work
+DOCS   := $(VENV)/.docs
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench docs clean
 
 demo: $(USE)
 	$(BIN)/ldmseg demo-patient -o demo/patient
@@ -19,6 +20,10 @@ test: $(WORK)
 
 bench: $(WORK)
 	$(BIN)/python -m Testing.benchmarks
+
+# The site, into build/site; a warning is an error.
+docs: $(DOCS)
+	$(BIN)/python -m mkdocs build --strict
 
 lint: $(WORK)
 	$(BIN)/ruff check --fix .
@@ -35,6 +40,10 @@ $(USE): pyproject.toml constraints.txt | $(BIN)/python
 
 $(WORK): pyproject.toml constraints.txt | $(BIN)/python
 	$(INSTALL) ".[demo,train,test]"
+	@touch $@
+
+$(DOCS): pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) ".[docs]"
 	@touch $@
 
 clean:
