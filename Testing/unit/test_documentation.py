@@ -171,6 +171,12 @@ def test_every_extra_that_is_named_exists_and_all_are_listed_under_deployment():
     )
 
 
+def test_every_environment_variable_of_the_code_is_in_the_table_under_deployment():
+    sources = [path.read_text(encoding="utf-8") for top in ("LDMSegLib", "LDMSeg") for path in (ROOT / top).rglob("*.py")]
+    variables = {name for source in sources for name in re.findall(r'"(LDMSEG_[A-Z_]+)"', source)}
+    assert variables - set(table(read("Documentation/engineer/deployment.md"), "Environment variables")) == set()
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_python_in_the_documents_is_python_and_imports_what_is_there(name):
     for _, language, block in FENCE.findall(read(name)):
