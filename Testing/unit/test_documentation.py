@@ -236,6 +236,15 @@ def test_the_page_on_the_layout_names_folders_that_are_there():
         assert [room for room in rooms if not any((ROOT / top / room).is_dir() for top in tops)] == []
 
 
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "CHANGELOG.md"])
+def test_every_file_of_ours_that_is_named_is_there(name):
+    tops = (
+        ("Testing", "Training", "LDMSegLib", "LDMSeg", ".github") if (ROOT / "LDMSegLib" / "spatial").is_dir() else ("Testing", "Training")
+    )
+    named = {code for code in re.findall(r"`([\w./-]+/[\w./-]*)`", read(name)) if code.split("/")[0] in tops}
+    assert [code for code in sorted(named) if not (ROOT / code).exists()] == []
+
+
 # ------------------------------------------------------------------------------------------------------------- records
 
 FORMER_TABLE = {
