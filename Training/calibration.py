@@ -31,6 +31,7 @@ from LDMSegLib.segment import Settings, segment
 from LDMSegLib.specification import Calibration, Region
 from Training.command import one_sentence
 from Training.configuration import Configuration, read_configuration
+from Training.prepare import files_below
 
 BAND_MM = 10.0
 VOXELS = 50_000
@@ -79,7 +80,7 @@ def training_cases(configuration: Configuration, data: Path, names: Sequence[str
     Raises:
         InputError: there is none, or one that was named is kept out.
     """
-    found = [(path.parent, path) for path in sorted(data.rglob("*.nii*")) if tokens(path)[-1] in ("seg", "segm")]
+    found = [(path.parent, path) for path in files_below(data, "*.nii*") if tokens(path)[-1] in ("seg", "segm")]
     kept_out = [name for name in names if configuration.keeps_out(name)]
     if kept_out:
         raise InputError(f"the split of '{configuration.name}' keeps {kept_out[0]} out of training, expected training cases; name others")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +93,24 @@ class Configuration:
     excluded: tuple[str, ...]
     phases: Mapping[str, Phase]
     training_data: tuple[str, ...] = ()
+    folds: tuple[frozenset[str], ...] = ()
+    left_out: frozenset[str] = frozenset()
+
+    def without_fold(self, fold: int) -> Configuration:
+        """The same configuration, trained on every patient but those of one fold (0 to the number of folds - 1).
+
+        Raises:
+            InputError: there is no such fold.
+        """
+        if not 0 <= fold < len(self.folds):
+            raise InputError(
+                f"the configuration '{self.name}' has {len(self.folds)} folds, but fold {fold} was asked for; give a number below it"
+            )
+        return replace(self, left_out=self.folds[fold])
+
+    def leaves_out(self, name: str) -> bool:
+        """Whether a name is of a patient of the fold that this configuration leaves out."""
+        return _stems_from(name, self.left_out)
 
     @property
     def held_out(self) -> frozenset[str]:
@@ -101,7 +119,12 @@ class Configuration:
 
     def keeps_out(self, name: str) -> bool:
         """Whether what has this name must not be trained on: a held-out case, or a crop of one (its name and a suffix)."""
-        return any(name == held or name.startswith((held + "_", held + "-")) for held in self.held_out)
+        return _stems_from(name, self.held_out)
+
+
+def _stems_from(name: str, patients: frozenset[str]) -> bool:
+    """Whether what has this name is one of the patients, or a crop of one (its name and a suffix)."""
+    return any(name == patient or name.startswith((patient + "_", patient + "-")) for patient in patients)
 
 
 def read_configuration(path: Path) -> Configuration:
@@ -134,6 +157,7 @@ def read_configuration(path: Path) -> Configuration:
             excluded=tuple(data["split"]["excluded"]),
             phases={name: from_dict(Phase, phase, f"phases.{name}") for name, phase in data["phases"].items()},
             training_data=tuple(data.get("training_data", ())),
+            folds=_folds(Path(path).parent, data["split"]),
         )
         for problem in _problems(configuration):
             raise InputError(f"the configuration {path} cannot be trained: {problem}; correct it")
@@ -144,6 +168,17 @@ def read_configuration(path: Path) -> Configuration:
         # The same strict reader as for bundles, whose advice is about bundles.
         what = str(error).removeprefix("the bundle metadata entry ").split(";")[0]
         raise InputError(f"the configuration {path} has a wrong entry: {what}; correct it (see Training/configs/small.json)") from None
+
+
+def _folds(beside: Path, split: Mapping[str, Any]) -> tuple[frozenset[str], ...]:
+    """The folds of the file that the split names: lists of names, all names of one patient in one fold."""
+    if "folds" not in split:
+        return ()
+    folds = tuple(frozenset(names) for names in _read(beside / split["folds"])["folds"])
+    names = [name for fold in folds for name in fold]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise InputError(f"the folds {beside / split['folds']} name {twice[0]} twice, expected each patient in one fold; correct it")
+    return folds
 
 
 def _extended(path: Path) -> dict[str, Any]:

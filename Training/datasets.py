@@ -34,8 +34,10 @@ class LabelMaps(Dataset):
         archive = run / "data" / "labelmaps.npz"
         if archive.exists():
             with np.load(archive) as columns:
-                _refuse_held_out(columns.get("name", ()), archive, configuration)
-                self._maps += [_Packed(regions) for regions in columns["regions"]]
+                names = columns.get("name", ())
+                _refuse_held_out(names, archive, configuration)
+                kept = [not configuration.leaves_out(str(name)) for name in names] or [True] * len(columns["regions"])
+                self._maps += [_Packed(regions) for regions, keep in zip(columns["regions"], kept, strict=True) if keep]
         if not self._maps:
             raise InputError(f"{run / 'data'} holds no label map; run Training.prepare first")
 
@@ -80,7 +82,11 @@ class Cases(Dataset):
         archive = run / "data" / "patches.npz"
         self._patches = dict(np.load(archive)) if archive.exists() and (phase.transplants or phase.satellites) else None
         if self._patches is not None:
-            _refuse_held_out(self._patches.pop("name", ()), archive, configuration)
+            names = self._patches.pop("name", ())
+            _refuse_held_out(names, archive, configuration)
+            if configuration.left_out:
+                kept = np.array([not configuration.leaves_out(str(name)) for name in names])
+                self._patches = {key: values[kept] for key, values in self._patches.items()}
 
     def __len__(self) -> int:
         return len(self._cases)
@@ -209,10 +215,10 @@ def _regions(paths: list[Path]) -> Iterator[np.ndarray]:
 
 
 def _paths(folder: Path, configuration: Configuration) -> list[Path]:
-    """The prepared training cases in their order."""
+    """The prepared training cases in their order, without those of the fold that is left out."""
     paths = sorted(folder.glob("*.npz"))
     _refuse_held_out([path.stem for path in paths], folder, configuration)
-    return paths
+    return [path for path in paths if not configuration.leaves_out(path.stem)]
 
 
 def _refuse_held_out(names: Iterable[str], where: Path, configuration: Configuration) -> None:

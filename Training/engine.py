@@ -61,6 +61,12 @@ class Options:
     devices: str = "auto"
     workers: int = 2
     steps: int = 0
+    fold: int | None = None
+
+
+def phase_folder(phase: str, fold: int | None = None) -> str:
+    """Where a phase lies in its run folder: `conditioning`, or `conditioning_without_2` where fold 2 was left out."""
+    return phase if fold is None else f"{phase}_without_{fold}"
 
 
 def parse(description: str) -> tuple[Configuration, Options]:
@@ -75,6 +81,7 @@ def parse(description: str) -> tuple[Configuration, Options]:
     parser.add_argument("--max-minutes", type=float, default=math.inf, help="stop (resumably) after this long, loading included")
     parser.add_argument("--steps", type=int, default=0, help="instead of the configuration's number of optimiser steps")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--fold", type=int, help="leave this fold's patients out, for their out-of-fold answers")
     parser.add_argument("--accelerator", default="auto", help="cpu, cuda, mps or auto")
     parser.add_argument("--devices", default="auto", help="how many; torchrun decides this itself")
     parser.add_argument("--workers", type=int, default=2, help="processes that prepare batches")
@@ -86,6 +93,8 @@ def parse(description: str) -> tuple[Configuration, Options]:
 
         # Fabric has not started yet: under torchrun the environment says which process this is.
         prepare_once(configuration, data, arguments["run"], rank=int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", 0))))
+    if arguments["fold"] is not None:
+        configuration = configuration.without_fold(arguments["fold"])
     return configuration, Options(**arguments)
 
 
@@ -131,7 +140,7 @@ def train(make_task: Any, configuration: Configuration, options: Options) -> Out
     task: Task = make_task(configuration, options, fabric)
     per_step = phase.batch_size * fabric.world_size
     steps = options.steps or phase.steps or math.ceil(phase.epochs * len(task.dataset) / per_step)
-    folder = options.run / phase_name
+    folder = options.run / phase_folder(phase_name, options.fold)
     folder.mkdir(parents=True, exist_ok=True)
     checkpoint = read_checkpoint(folder)
     first = checkpoint["step"] if checkpoint else 0

@@ -10,6 +10,7 @@ apart and named so; nothing that stems from them is written anywhere else.
 from __future__ import annotations
 
 import argparse
+import fnmatch
 import json
 import os
 import sys
@@ -61,7 +62,7 @@ def prepare(configuration: Configuration, data: Path, run: Path) -> dict[str, in
             _save(path, **prepare_case(configuration, folder))
         counts[kind] += 1
     maps, patches = [], []
-    for path in sorted(data.rglob("*.npz")):
+    for path in files_below(data, "*.npz"):
         with np.load(path) as archive:
             if "image_u8" in archive:
                 patches += list(_patches(configuration, archive))
@@ -142,13 +143,19 @@ def placed_grid(configuration: Configuration, arrays: Mapping[str, np.ndarray], 
 def case_folders(data: Path) -> Iterator[tuple[str, Path]]:
     """Every folder with images that either has a truth or is known to be free of tumour."""
     seen: dict[str, Path] = {}
-    for folder in sorted({path.parent for path in data.rglob("*.nii*")}):
+    for folder in sorted({path.parent for path in files_below(data, "*.nii*")}):
         if not _truth(folder) and not any(folder.glob("*_mslesion.nii*")):
             continue
         if folder.name in seen:
             raise InputError(f"the folders {seen[folder.name]} and {folder} hold a case of the same name, expected each once; take one out")
         seen[folder.name] = folder
         yield folder.name, folder
+
+
+def files_below(folder: Path, pattern: str) -> list[Path]:
+    """Files of that name anywhere below a folder, in order; linked folders are entered, as data sets are often put together of links."""
+    walked = os.walk(folder, followlinks=True)
+    return sorted(Path(where) / name for where, _, names in walked for name in fnmatch.filter(names, pattern))
 
 
 def _truth(folder: Path) -> Path | None:

@@ -22,7 +22,7 @@ from Training.engine import Options, train
 
 SHIPPED = {
     name: ROOT / "Training" / "configs" / f"{name}.json"
-    for name in ("paper", "medium", "small", "small_narrow", "small_evened", "small_satellites")
+    for name in ("paper", "medium", "small", "small_narrow", "small_evened", "small_satellites", "crossfit")
 }
 
 
@@ -165,3 +165,9 @@ def test_a_script_ends_with_the_sentence_and_exit_code_2_without_a_traceback(tmp
     process = subprocess.run([str(part) for part in command], cwd=ROOT, capture_output=True, text=True)
     assert process.returncode == 2 and process.stdout == ""
     assert process.stderr.startswith("error: the configuration") and len(process.stderr.strip().splitlines()) == 1
+
+
+def test_every_fold_of_the_shipped_configurations_keeps_validation_patients_out():
+    settings = read_configuration(SHIPPED["crossfit"])
+    assert len(settings.folds) == 4 and not frozenset().union(*settings.folds) & settings.held_out
+    assert max(map(len, settings.folds)) - min(map(len, settings.folds)) <= 8

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 from scipy import ndimage
-from training_tiny import BRAIN, HELD_OUT, HELD_OUT_MAP, configuration, crop_of, prepared, write_case
+from training_tiny import BRAIN, FOLDS, HELD_OUT, HELD_OUT_MAP, configuration, crop_of, prepared, write_case
+from training_tiny import write_configuration as configuration_file
 
 from LDMSegLib.errors import InputError
 from LDMSegLib.specification import nesting
@@ -97,6 +98,40 @@ def test_a_name_that_only_begins_like_a_held_out_one_is_kept(ready):
     settings, _, _ = ready
     assert settings.keeps_out("Tiny_003") and settings.keeps_out("Tiny_003_lesion4") and settings.keeps_out("Tiny_003-000")
     assert not settings.keeps_out("Tiny_0031") and not settings.keeps_out("Tiny")
+
+
+# Folds
+
+
+def test_what_is_trained_without_a_fold_sees_nothing_of_its_patients(ready):
+    settings, run, _ = ready
+    for fold, (cases, maps, crops) in enumerate(((2, 4, 1), (1, 3, 2))):
+        without = settings.without_fold(fold)
+        assert {len(Cases(without, run, phase(settings), 0)), len(LabelMaps(without, run, phase(settings), 0))} == {cases, maps}
+        items = Cases(without, run, phase(settings, transplants=1.0), 0)
+        assert len(items._patches["centre"]) == crops
+        with np.load(run / "data" / "training" / f"{FOLDS[fold][0]}.npz") as case:
+            left_out = (case["regions"] / np.float32(255)).astype(np.float32).tobytes()
+        assert left_out not in {LabelMaps(without, run, phase(settings), 0)[i]["regions"].numpy().tobytes() for i in range(60)}
+
+
+def test_a_fold_that_is_not_there_is_refused(ready):
+    with pytest.raises(InputError, match="'tiny' has 2 folds, but fold 2 was asked for"):
+        ready[0].without_fold(2)
+
+
+def test_a_patient_in_two_folds_is_refused(tmp_path):
+    path = configuration_file(tmp_path)
+    (tmp_path / "folds.json").write_text('{"folds": [["Tiny_001"], ["Tiny_001", "Tiny_002"]]}')
+    with pytest.raises(InputError, match="name Tiny_001 twice, expected each patient in one fold"):
+        read_configuration(path)
+
+
+def test_a_linked_case_folder_is_prepared_too(ready, tmp_path):
+    settings, _, folder = ready
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "linked").symlink_to(folder / "dataset" / "cases", target_is_directory=True)
+    assert prepare(settings, tmp_path / "data", tmp_path / "run")["training"] == 3
 
 
 # Preparation

@@ -18,6 +18,7 @@ BRAIN = np.array([-119.0, 110.0, 71.5])  # its middle in that space, mm
 RADII = np.array([66.0, 80.0, 60.0])
 HELD_OUT = "Tiny_003"
 HELD_OUT_MAP = "Tiny_Training_103"
+FOLDS = [["Tiny_001", "Tiny_Training_101", "Tiny_Training_104"], ["Tiny_002", "Tiny_004", "Tiny_Training_102", "Tiny_Training_105"]]
 
 UNET = {
     "spatial_dims": 3,
@@ -73,7 +74,7 @@ TINY = {
         },
         "controlnet": {"_target_": "monai.networks.nets.ControlNet", **UNET},
     },
-    "split": {"validation": [HELD_OUT], "excluded": [HELD_OUT_MAP]},
+    "split": {"validation": [HELD_OUT], "excluded": [HELD_OUT_MAP], "folds": "folds.json"},
     "phases": {
         "autoencoder": {"steps": 8, "batch_size": 2, "learning_rate": 0.003, "flips": True, "rotation": 10.0, "crop": [16, 16, 16]},
         "decoder": {"steps": 8, "batch_size": 1, "learning_rate": 0.001, "flips": True, "latent_noise": 0.2},
@@ -110,6 +111,7 @@ def write_configuration(folder: Path, changes: dict | None = None) -> Path:
         else:
             entry[last] = value
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / "folds.json").write_text(json.dumps({"folds": FOLDS}))
     (folder / "glioma.json").write_text((ROOT / "Training" / "configs" / "glioma.json").read_text())
     (folder / "tiny.json").write_text(json.dumps(data))
     return folder / "tiny.json"
