@@ -2,10 +2,7 @@
 
     python -m Training.assemble --config Training/configs/small.json --run runs/small --output LDMSegLib/models/embedded/ldmseg-small
 
-Where a student was distilled, the bundle has a mode "fast" and the student's networks under names that end in "_fast". The
-conditioning network may have learnt on, in another run folder, after the ControlNet was trained with it: `--backbone-from` takes
-it from there. The ControlNet reads what it has always read, features of the MRI and a guess, only better ones; whether that
-holds is for the benchmarks to say.
+Where a student was distilled, the bundle has a mode "fast" and the student's networks under names that end in "_fast".
 """
 
 from __future__ import annotations
@@ -35,7 +32,6 @@ def assemble(
     output: Path,
     overwrite: bool = False,
     default_mode: str = "",
-    backbone_from: Path | None = None,
 ) -> Bundle:
     """Write the bundle of a run and return it as read back.
 
@@ -44,7 +40,6 @@ def assemble(
         output: the bundle's folder; its name becomes the bundle's name.
         overwrite: replace a bundle that is there.
         default_mode: in place of the configuration's.
-        backbone_from: run folder whose conditioning network takes the place of the one that the ControlNet was trained with.
 
     Raises:
         InputError: a phase has not been trained in this run folder, with other networks, or, of the distillation, from another
@@ -54,17 +49,14 @@ def assemble(
     """
     check_latents(run)
     autoencoder = load_autoencoder(configuration, run, torch.device("cpu")).state_dict()
-    unet, extras = _trained(run, "diffusion")
-    steering, _ = _trained(run, "controlnet")
+    unet, extras = _finished(run, "diffusion")
+    steering, _ = _finished(run, "controlnet")
     states = {
         "autoencoder": autoencoder,
         "unet": unet,
         "conditioning": _part(steering, "conditioning"),
         "controlnet": _part(steering, "controlnet"),
     }
-    if backbone_from is not None:
-        backbone = {f"backbone.{key}": weight for key, weight in _trained(backbone_from, "conditioning")[0].items()}
-        states["conditioning"] = {**states["conditioning"], **backbone}
     modes = {name: from_dict(Mode, mode, f"modes.{name}") for name, mode in configuration.modes.items()}
     student, fast = _distilled(run, fingerprint(unet, steering), max(modes.values(), key=lambda mode: mode.views))
     states |= student
@@ -103,7 +95,7 @@ def _distilled(run: Path, teacher: str, like: Mode) -> tuple[dict[str, dict[str,
     this run folder."""
     if not trained_steps(run, PHASE)[0]:
         return {}, {}
-    student, extras = _trained(run, PHASE)
+    student, extras = _finished(run, PHASE)
     if extras["teacher"] != teacher:
         raise InputError(
             f"{run / PHASE} was distilled from another UNet or ControlNet than this run now has; delete that folder and run "
@@ -126,11 +118,8 @@ def _distilled(run: Path, teacher: str, like: Mode) -> tuple[dict[str, dict[str,
     return {f"{name}_{FAST}": _part(student, name) for name in parts}, {FAST: mode}
 
 
-def _trained(run: Path, phase: str) -> tuple[dict[str, torch.Tensor], dict]:
-    try:
-        weights, extras = trained_weights(run, phase)
-    except FileNotFoundError:
-        raise InputError(f"{run} holds no trained {phase}; run Training.{phase} with this --run first") from None
+def _finished(run: Path, phase: str) -> tuple[dict[str, torch.Tensor], dict]:
+    weights, extras = trained_weights(run, phase)
     done, steps = trained_steps(run, phase)
     if done < steps:
         print(f"warning: {phase} stopped at step {done} of {steps}; the bundle holds its weights as they are", file=sys.stderr, flush=True)
@@ -146,15 +135,12 @@ def main() -> None:
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--run", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True, help="the bundle's folder; its name becomes the bundle's name")
-    parser.add_argument("--backbone-from", type=Path, metavar="RUN", help="run folder with a later conditioning network")
     parser.add_argument("--overwrite", action="store_true", help="replace a bundle that is there")
     parser.add_argument("--default-mode", default="", metavar="M", help="instead of the configuration's, e.g. fast")
     arguments = parser.parse_args()
     with one_sentence():
         configuration = read_configuration(arguments.config)
-        bundle = assemble(
-            configuration, arguments.run, arguments.output, arguments.overwrite, arguments.default_mode, arguments.backbone_from
-        )
+        bundle = assemble(configuration, arguments.run, arguments.output, arguments.overwrite, arguments.default_mode)
     size = sum(path.stat().st_size for path in bundle.folder.rglob("*") if path.is_file())
     print(f"{bundle.folder}: {size / 1e6:.1f} MB")
 

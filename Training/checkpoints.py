@@ -13,20 +13,28 @@ from torch.optim.swa_utils import AveragedModel
 
 from LDMSegLib.errors import InputError
 
-# Weights that a phase begins with, where something has put them into its folder (see `widen`).
+# Weights that a phase begins with, where something has put them into its folder (see `weights`).
 START = "start.pt"
+WITHOUT = "_without_"
 
 
 def trained_weights(run: Path, phase: str) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """The averaged weights (or the last ones, without averaging) of a phase and its extras.
 
     Raises:
-        FileNotFoundError: the phase has not been trained in this run folder.
+        InputError: the phase has not been trained in this run folder.
     """
     checkpoint = read_checkpoint(run / phase)
     if checkpoint is None:
-        raise FileNotFoundError(run / phase / "checkpoint.pt")
+        name, _, fold = phase.partition(WITHOUT)
+        how = f" with --fold {fold}" if fold else ""
+        raise InputError(f"{run} holds no trained {phase}; run Training.{name}{how} with this --run first")
     return checkpoint["averaged"] or checkpoint["model"], checkpoint["extras"]
+
+
+def phase_folder(phase: str, fold: int | None = None) -> str:
+    """Where a phase lies in its run folder: `conditioning`, or `conditioning_without_2` where fold 2 was left out."""
+    return phase if fold is None else f"{phase}{WITHOUT}{fold}"
 
 
 def trained_steps(run: Path, phase: str) -> tuple[int, int]:

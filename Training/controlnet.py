@@ -12,7 +12,6 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from LDMSegLib.diffusion.schedule import NoiseSchedule
-from LDMSegLib.errors import InputError
 from LDMSegLib.models.conditioning import ConditioningEncoder
 from LDMSegLib.models.networks import build, start_from_unet
 from LDMSegLib.specification import Latent
@@ -34,7 +33,7 @@ class Steering(nn.Module):
         self.conditioning = build(configuration.networks["conditioning"])
         self.controlnet = build(configuration.networks["controlnet"])
         if isinstance(self.conditioning, ConditioningEncoder):
-            self.conditioning.backbone.load_state_dict(_trained(run, "conditioning")[0])
+            self.conditioning.backbone.load_state_dict(trained_weights(run, "conditioning")[0])
             self.conditioning.backbone.requires_grad_(False)
             if self.conditioning.guess is not None:
                 autoencoder = load_autoencoder(configuration, run, device)
@@ -67,7 +66,7 @@ class ControlNetTask:
     def __init__(self, configuration: Configuration, options: Options, fabric: Fabric) -> None:
         self.phase = configuration.phases[self.name]
         self._schedule = NoiseSchedule.from_specification(configuration.schedule)
-        weights, extras = _trained(options.run, "diffusion")
+        weights, extras = trained_weights(options.run, "diffusion")
         check_latents(options.run)
         self.latent = Latent(**extras["latent"])
         unet = build(configuration.networks["unet"])
@@ -120,13 +119,6 @@ class ControlNetTask:
 
     def extras(self) -> dict[str, Any]:
         return {}
-
-
-def _trained(run: Any, phase: str) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    try:
-        return trained_weights(run, phase)
-    except FileNotFoundError:
-        raise InputError(f"{run} holds no trained {phase}; run Training.{phase} with this --run first") from None
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from LDMSegLib.allocator import keep_freed_memory
 from LDMSegLib.errors import InputError
-from Training.checkpoints import begin, read_checkpoint, resume, save
+from Training.checkpoints import begin, phase_folder, read_checkpoint, resume, save
 from Training.command import one_sentence
 from Training.configuration import Configuration, Phase, read_configuration
 from Training.pace import Pace
@@ -62,11 +62,6 @@ class Options:
     workers: int = 2
     steps: int = 0
     fold: int | None = None
-
-
-def phase_folder(phase: str, fold: int | None = None) -> str:
-    """Where a phase lies in its run folder: `conditioning`, or `conditioning_without_2` where fold 2 was left out."""
-    return phase if fold is None else f"{phase}_without_{fold}"
 
 
 def parse(description: str) -> tuple[Configuration, Options]:

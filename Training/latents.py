@@ -45,10 +45,7 @@ def load_autoencoder(configuration: Configuration, run: Path, device: torch.devi
     Raises:
         InputError: phase 1 has not been trained in this run folder.
     """
-    try:
-        weights, _ = trained_weights(run, "autoencoder")
-    except FileNotFoundError:
-        raise InputError(f"{run} holds no trained autoencoder; run Training.autoencoder with this --run first") from None
+    weights, _ = trained_weights(run, "autoencoder")
     if trained_steps(run, "decoder")[0]:
         weights = {key.removeprefix("autoencoder."): value for key, value in trained_weights(run, "decoder")[0].items()}
     network = build(configuration.networks["autoencoder"])

@@ -21,10 +21,9 @@ from torch import nn
 
 from LDMSegLib.errors import InputError
 from LDMSegLib.models.networks import build
-from Training.checkpoints import trained_weights
+from Training.checkpoints import phase_folder, trained_weights
 from Training.command import one_sentence
 from Training.configuration import Configuration, read_configuration
-from Training.engine import phase_folder
 from Training.losses import hard_dice
 
 PHASE = "conditioning"
@@ -65,10 +64,7 @@ def _cases(run: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _head(configuration: Configuration, run: Path, fold: int, device: torch.device) -> nn.Module:
-    try:
-        weights, _ = trained_weights(run, phase_folder(PHASE, fold))
-    except FileNotFoundError:
-        raise InputError(f"{run} holds no head without fold {fold}; run Training.{PHASE} with --fold {fold} and this --run first") from None
+    weights, _ = trained_weights(run, phase_folder(PHASE, fold))
     network = build(configuration.networks[PHASE]).backbone
     network.load_state_dict(weights)
     return network.to(device).eval()

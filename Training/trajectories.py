@@ -52,8 +52,8 @@ class Teacher:
     """The networks that phase 3 left, frozen. `fingerprint` changes with any of their weights."""
 
     def __init__(self, configuration: Configuration, run: Path, device: torch.device) -> None:
-        unet, extras = phase_weights(run, "diffusion")
-        steering, _ = phase_weights(run, "controlnet")
+        unet, extras = trained_weights(run, "diffusion")
+        steering, _ = trained_weights(run, "controlnet")
         check_latents(run)
         self.latent = Latent(**extras["latent"])
         self.schedule = NoiseSchedule.from_specification(configuration.schedule)
@@ -71,14 +71,6 @@ class Teacher:
         sampler = make_sampler(Mode("dpmpp_2m", steps, members), self.schedule)
         shape = (self.latent.channels, *embedding.shape[2:])
         return sample_latents(self.denoiser(embedding), sampler, shape, members, seed, self.device, first_member)
-
-
-def phase_weights(run: Path, phase: str) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """A phase's averaged weights and extras. Raises InputError where it has not been trained in this run folder."""
-    try:
-        return trained_weights(run, phase)
-    except FileNotFoundError:
-        raise InputError(f"{run} holds no trained {phase}; run Training.{phase} with this --run first") from None
 
 
 def fingerprint(*states: dict[str, torch.Tensor]) -> str:

@@ -22,7 +22,7 @@ def test_each_patient_is_answered_by_the_head_that_has_not_seen_him(tmp_path):
     path, run = prepared(tmp_path, {"phases.conditioning.steps": 2})
     settings = read_configuration(path)
     train(ConditioningTask, settings.without_fold(0), Options(run, accelerator="cpu", workers=0, fold=0))
-    with pytest.raises(InputError, match="holds no head without fold 1; run Training.conditioning with --fold 1"):
+    with pytest.raises(InputError, match="holds no trained conditioning_without_1; run Training.conditioning with --fold 1 with"):
         out_of_fold(settings, run, CPU)
     train(ConditioningTask, settings.without_fold(1), Options(run, accelerator="cpu", workers=0, fold=1, seed=1))
     rows = {row["case"]: row for row in out_of_fold(settings, run, CPU)}
