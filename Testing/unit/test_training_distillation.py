@@ -316,7 +316,8 @@ def test_a_phase_that_could_not_be_used_is_refused_before_anything_is_trained(tm
     from pathlib import Path
 
     source = Path(__file__).resolve().parents[2] / "Training" / "configs"
-    (tmp_path / "glioma.json").write_text((source / "glioma.json").read_text())
+    for beside in ("glioma.json", "folds.json"):
+        (tmp_path / beside).write_text((source / beside).read_text())
     good = json.loads((source / "small.json").read_text())
     for change, said in (
         ({"timesteps": [749, 499]}, "from 999"),
