@@ -92,7 +92,7 @@ class SetupPanel:
         """The panel goes away."""
         self._timer.stop()
         if self._run is not None and self._run.running:
-            self._run.cancel()
+            self._run.end()
 
     def _poll(self) -> None:
         if self._run is not None:

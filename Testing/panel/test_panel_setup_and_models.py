@@ -33,7 +33,7 @@ class Installation:
                 Run.running = False
                 done(installation.state)
 
-            def cancel(self): ...
+            def end(self): ...
 
         return Run()
 
