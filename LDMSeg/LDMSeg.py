@@ -12,7 +12,6 @@ from LDMSegModule.Dialogs import Dialogs
 from LDMSegModule.Guard import Guard
 from LDMSegModule.InputsPanel import InputRow, InputsPanel
 from LDMSegModule.Installation import Installation
-from LDMSegModule.InstalledBrainExtraction import InstalledBrainExtraction, is_installed
 from LDMSegModule.ModelManager import ModelManager
 from LDMSegModule.ModelsPanel import ModelsPanel, ModelsWidgets
 from LDMSegModule.MoreMenu import MoreMenu
@@ -45,6 +44,7 @@ from LDMSegModule.SlicerInstaller import SlicerInstaller
 from LDMSegModule.SyntheticImport import SyntheticImport
 from LDMSegModule.SyntheticPanel import SyntheticPanel, SyntheticWidgets
 from LDMSegModule.SyntheticVolume import load_synthetic
+from LDMSegModule.Terminology import Terminology
 from LDMSegModule.ThresholdPanel import ThresholdPanel
 from LDMSegModule.VolumeFacts import VolumeFacts
 from LDMSegModule.VolumesView import VolumesView
@@ -79,7 +79,15 @@ class LDMSeg(ScriptedLoadableModule):
             "After the method of Controllable Latent Diffusion-Based 3D Brain Tumor Segmentation "
             "(https://openreview.net/forum?id=nI0oPXnLEE). The bundled model was trained on BraTS data."
         )
+        slicer.app.connect("startupCompleted()", _registerTerminology)
         slicer.app.connect("startupCompleted()", _registerSampleData)
+
+
+def _registerTerminology():
+    """Offer our names of tissues wherever Slicer asks for a segment's terminology."""
+    terminologies = getattr(slicer.modules, "terminologies", None)
+    if terminologies is not None:  # an application made of Slicer may lack it
+        Terminology().register(terminologies.logic())
 
 
 def _registerSampleData():
@@ -167,6 +175,7 @@ class LDMSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         )  # fmt: skip
         self.watch = SceneWatch(slicer.mrmlScene, self.addObserver, self._timer(), self, self.guard)
 
+        _registerTerminology()  # the module may have been loaded long after Slicer's start
         self.modelsChanged()
         self.setupPanel.look()
         self.scene_changed()
@@ -209,12 +218,10 @@ class LDMSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         rows = [InputRow(name, *(getattr(ui, f"{name}{part}") for part in ("Label", "Selector", "Facts"))) for name in SEQUENCES]
         self.inputs = InputsPanel(rows, ui.findingsLabel, lambda node: VolumeFacts.of(node).text, self._volumes, self._ready)
         ui.guessButton.connect("clicked(bool)", self.guard(lambda: self.inputs.guess(replace=True)))
-        (notice, guard), finder = self._voice(ui.brainMessage), InstalledBrainExtraction() if is_installed() else None
+        notice, guard = self._voice(ui.brainMessage)
         self.brain = BrainPanel(
-            BrainWidgets(
-                ui.prepareGroup, ui.brainExtractionSelector, ui.installExtractionButton, ui.brainMaskSelector, ui.extractBrainButton
-            ),
-            notice, finder, self.logic.installation, self.dialogs, lambda: self.inputs.reference, self._useBundle, guard,
+            BrainWidgets(ui.prepareGroup, ui.brainExtractionSelector, ui.installExtractionButton, ui.brainMaskSelector),
+            notice, self.logic.installation, self.dialogs, self._useBundle, guard,
         )  # fmt: skip
 
     def _makeSetup(self):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 import slicer
+from host.application import Strict
 
 from LDMSegLib.models.bundle import EMBEDDED
 
@@ -204,6 +206,38 @@ def test_drawing_is_cancelled_like_segmenting(panel):
 def test_without_a_folder_masks_cannot_be_drawn(panel):
     panel.ui.masksFolder.currentPath = ""
     assert not panel.enabled("drawButton") and "folder" in panel.tip("drawButton")
+    panel.ui.masksFolder.currentPath = "/somewhere"
+    assert panel.enabled("drawButton")
+
+
+def test_an_emptied_folder_stays_empty_whatever_happens_to_the_scene(panel):
+    panel.ui.masksFolder.currentPath = ""
+    slicer.mrmlScene.Clear(False)
+    panel.wait(0.4)
+    assert panel.ui.masksFolder.currentPath == "" and not panel.enabled("drawButton")
+
+
+def test_a_scene_says_nothing_of_where_things_lie_on_this_computer(panel, models, patient, tmp_path):
+    """What is saved with the scene, paths of the user's among it, goes to whoever the scene is given to."""
+    panel.open("syntheticGroup")
+    panel.ui.masksFolder.currentPath = str(tmp_path / "Masken von Müller")
+    same_name = tmp_path / "second" / "mein-modell"
+    shutil.copytree(models, same_name)
+    os.environ["LDMSEG_BUNDLES"] = str(same_name.parent)
+    try:
+        panel.widget.modelsChanged()
+        box = panel.ui.bundleSelector._qt
+        for k in range(box.count()):
+            box.setCurrentIndex(k)
+            panel.wait()
+            assert panel.widget.settings.folder == box.itemData(k), "what is kept still tells the models apart"
+            for node in (slicer.mrmlScene.GetNthNode(n) for n in range(slicer.mrmlScene.GetNumberOfNodes())):
+                kept = [node.GetAttribute(name) or "" for name in node.GetAttributeNames()]
+                if node.IsA("vtkMRMLScriptedModuleNode"):
+                    kept += [node.GetParameter(name) for name in node.GetParameterNames()]
+                assert not [text for text in kept if str(tmp_path) in text or "Masken" in text or str(Path.home()) + os.sep in text]
+    finally:
+        del os.environ["LDMSEG_BUNDLES"]
 
 
 def test_a_folder_for_masks_is_suggested_that_is_not_there_yet(panel):
@@ -211,19 +245,28 @@ def test_a_folder_for_masks_is_suggested_that_is_not_there_yet(panel):
     assert suggested.is_absolute() and not suggested.exists()
 
 
-def test_the_synthetic_patient_is_offered_in_sample_data(host, module, monkeypatch):
-    import sys
-    import types
+@pytest.fixture
+def started(panel, host, module, monkeypatch):
+    """Slicer as it is when it has started, without anything registered before."""
+    monkeypatch.setattr(slicer.modules, "sampleDataSources", {}, raising=False)
+    monkeypatch.setattr(host.app._startup, "slots", [])
+    module.LDMSeg(Strict("module", path=module.__file__))
+    host.app._startup.completed()
 
-    registered = {}
-    sample_data = types.ModuleType("SampleData")
-    sample_data.SampleDataLogic = type(
-        "SampleDataLogic", (), {"registerCustomSampleDataSource": staticmethod(lambda **source: registered.update(source))}
-    )
-    monkeypatch.setitem(sys.modules, "SampleData", sample_data)
-    module._registerSampleData()
-    assert registered["category"] == "LDMSeg" and len(registered["nodeNames"]) == 4
-    assert Path(registered["thumbnailFileName"]).name == "LDMSeg.png"
+
+def test_the_synthetic_patient_is_offered_in_sample_data(started):
+    (source,) = slicer.modules.sampleDataSources["LDMSeg"]
+    assert len(source.uris) == len(source.fileNames) == len(source.nodeNames) == 4
+    assert Path(source.thumbnailFileName).name == "LDMSeg.png" and callable(source.customDownloader)
+
+
+def test_our_names_of_tissues_are_offered_by_slicers_terminology(started):
+    import vtk
+
+    known = vtk.vtkStringArray()
+    slicer.modules.terminologies.logic().GetLoadedTerminologyNames(known)
+    names = [known.GetValue(k) for k in range(known.GetNumberOfValues())]
+    assert names.count("LDMSeg brain tumour") == 1, names
 
 
 @pytest.mark.parametrize("agrees", [True, False])
