@@ -260,12 +260,12 @@ def test_a_patients_images_do_not_stay_on_the_disk(panel, patient, result_folder
 
 
 def test_closing_the_panel_ends_the_run(panel, patient, host):
-    panel.run("slow")
+    panel.run("stubborn")
     panel.click("segmentButton")
     until_sampling(panel)
     real = panel.real_process()
     host.app.moduleManager().unload("LDMSeg")
-    panel.wait(0.2)  # as Slicer waits: no thread of ours is given a turn
+    panel.wait(2.5)  # as Slicer waits: no thread of ours is given a turn
     assert not lives(real)
     assert list(Path(slicer.app.temporaryPath).glob("LDMSeg-*")) == []
 
