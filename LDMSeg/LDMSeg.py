@@ -38,6 +38,7 @@ from LDMSegModule.SegmentEditor import SegmentEditor
 from LDMSegModule.SegmentJob import SegmentJob
 from LDMSegModule.SegmentPanel import SegmentPanel, SegmentWidgets
 from LDMSegModule.SequenceGuess import SequenceGuess
+from LDMSegModule.SequencesView import SequencesView, SequencesWidgets
 from LDMSegModule.SettingsPanel import SettingsPanel, SettingsWidgets
 from LDMSegModule.SetupPanel import SetupPanel, SetupWidgets
 from LDMSegModule.SlicerInstaller import SlicerInstaller
@@ -216,7 +217,9 @@ class LDMSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _makeInputs(self):
         ui = self.ui
         rows = [InputRow(name, *(getattr(ui, f"{name}{part}") for part in ("Label", "Selector", "Facts"))) for name in SEQUENCES]
-        self.inputs = InputsPanel(rows, ui.findingsLabel, lambda node: VolumeFacts.of(node).text, self._volumes, self._ready)
+        self.inputs = InputsPanel(
+            rows, ui.findingsLabel, ui.unusedLabel, lambda node: VolumeFacts.of(node).text, self._volumes, self._ready
+        )  # fmt: skip
         ui.guessButton.connect("clicked(bool)", self.guard(lambda: self.inputs.guess(replace=True)))
         notice, guard = self._voice(ui.brainMessage)
         self.brain = BrainPanel(
@@ -234,6 +237,7 @@ class LDMSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ui, (notice, guard) = self.ui, self._voice(self.ui.reviewMessage)
         parts = ReviewParts(
             VolumesView(ui.volumesTable),
+            SequencesView(SequencesWidgets(ui.sequencesBox, ui.sequencesText)),
             PreparationView(
                 PreparationWidgets(ui.preparationBox, ui.preparationText, ui.preparationPicture, ui.preparationButton),
                 lambda result: self.files.picture(result, PREPARATION), self.dialogs, guard,

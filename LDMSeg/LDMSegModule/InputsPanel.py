@@ -11,6 +11,8 @@ from slicer.i18n import tr as _
 from LDMSegLib.specification import Specification
 from LDMSegModule.Finding import Finding
 from LDMSegModule.FindingsText import findings_html
+from LDMSegModule.ResultSequences import not_used
+from LDMSegModule.SequenceGuess import RESULT_ATTRIBUTE
 
 
 class Checker(Protocol):
@@ -37,6 +39,7 @@ class InputsPanel:
     Args:
         rows: one for each sequence the panel can take.
         findings: label for problems and warnings.
+        left_out: label for the volumes that are no input.
         describe: volume node → one line of facts.
         volumes: all volume nodes of the scene, in the order in which they were loaded.
         changed: told when inputs or findings have changed.
@@ -46,11 +49,13 @@ class InputsPanel:
         self,
         rows: Iterable[InputRow],
         findings: Any,
+        left_out: Any,
         describe: Callable[[Any], str],
         volumes: Callable[[], list[Any]],
         changed: Callable[[], None],
     ) -> None:
         self._rows = {row.name: row for row in rows}
+        self._left_out = left_out
         self._label, self._describe, self._volumes, self._changed = findings, describe, volumes, changed
         self._guesser: Guesser | None = None
         self._checker: Checker | None = None
@@ -80,6 +85,12 @@ class InputsPanel:
         names = self._specification.sequence_names if self._specification else tuple(self._rows)
         chosen = {name: self._rows[name].selector.currentNode() for name in names if name in self._rows}
         return {name: node for name, node in chosen.items() if node is not None and node.GetScene() is not None}
+
+    @property
+    def unused(self) -> list[Any]:
+        """The volumes of the scene that are chosen for nothing, results apart."""
+        chosen = [node.GetID() for node in self.nodes.values()]
+        return [node for node in self._volumes() if node.GetID() not in chosen and not node.GetAttribute(RESULT_ATTRIBUTE)]
 
     @property
     def reference(self) -> Any:
@@ -113,6 +124,8 @@ class InputsPanel:
         """Look at the chosen volumes again, if they or their places have changed since the last look."""
         nodes = self.nodes
         self._note_what_was_taken_out(nodes)
+        self._left_out.text = not_used([node.GetName() for node in self.unused]) if nodes else ""
+        self._left_out.visible = bool(self._left_out.text)
         state = (self._checker, tuple((name, node.GetID(), *_times(node)) for name, node in nodes.items()))
         if state == self._seen:
             return
