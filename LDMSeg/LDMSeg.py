@@ -124,9 +124,13 @@ class LDMSegLogic(ScriptedLoadableModuleLogic):
         """A `BackgroundRun` of `python -m LDMSegLib ARGUMENTS`, not started yet."""
         return BackgroundRun(self.python.ldmseg(*arguments), self.python.environment, listener)
 
-    def loadResult(self, folder, reference, specification):
-        """Bring a result folder into the scene; see `ResultImport.load`."""
-        return ResultImport(slicer.mrmlScene, specification).load(folder, reference)
+    def loadResult(self, folder, reference=None, specification=None):
+        """Bring a result folder into the scene, also one that the command line wrote on another computer; see `ResultImport.load`."""
+        return ResultImport(slicer.mrmlScene, specification or self._specification()).load(folder, reference)
+
+    def _specification(self):
+        """The default model's, for titles and colours; None where there is none that works."""
+        return next((m.bundle.specification for m in self.models.models() if m.default and m.bundle is not None), None)
 
     def results(self):
         """The results that are whole in the scene, in the order they were made."""

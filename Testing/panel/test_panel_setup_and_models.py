@@ -20,10 +20,13 @@ class Installation:
         from LDMSegModule.Installed import Installed
         from LDMSegModule.Requirement import TORCH
 
-        self.state, self.installed, self.ready = Installed(missing=(TORCH,)), [], Installed()
+        self.state, self.installed, self.ready, self.why_not = Installed(missing=(TORCH,)), [], Installed(), ""
 
     def absent(self):
         return self.state.missing
+
+    def obstacle(self, installed):
+        return self.why_not if not installed.ready else ""
 
     def start_check(self, done):
         installation = self
@@ -77,6 +80,20 @@ def test_after_consent_it_is_installed_tried_and_the_buttons_come_on(panel, bare
     panel.wait_until(lambda: panel.enabled("segmentButton"))
     assert bare.installed == ["internet"]
     assert panel.host.app.dialogs.shown == ["install torch from the internet?"]
+
+
+def test_what_cannot_be_installed_here_is_said_before_install_is_pressed(panel, bare, patient):
+    bare.why_not = "PyTorch cannot be installed in this Slicer; use another."
+    panel.widget.setupPanel.look()
+    assert panel.shown("setupGroup") and panel.text("setupText") == bare.why_not
+    for button in ("installButton", "installFolderButton"):
+        assert not panel.enabled(button) and panel.tip(button) == bare.why_not
+    assert panel.tip("segmentButton").startswith(bare.why_not) and not panel.enabled("segmentButton")
+
+
+def test_a_result_made_elsewhere_comes_into_the_scene_by_the_console(panel, bare, result_folder):
+    result = panel.widget.logic.loadResult(str(result_folder))
+    assert result.exists and result.regions[0].title != result.regions[0].name, "with the titles and colours of the model"
 
 
 def test_an_offline_computer_installs_from_a_folder(panel, bare, tmp_path):
