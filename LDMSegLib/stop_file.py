@@ -9,6 +9,7 @@ from __future__ import annotations
 import _thread
 import contextlib
 import os
+import signal
 import threading
 from collections.abc import Iterator
 
@@ -40,9 +41,14 @@ def watched() -> Iterator[None]:
             if not over.is_set():
                 _thread.interrupt_main()
 
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.SIG_IGN:  # what a shell starts in the background ignores Ctrl-C, and we would ignore the file with it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     threading.Thread(target=watch, name="stop file", daemon=True).start()
     try:
         yield
     finally:
         with lock:
             over.set()
+        if before is signal.SIG_IGN:
+            signal.signal(signal.SIGINT, before)

@@ -38,9 +38,9 @@ def obstacle(
     ):
         last = ".".join(map(str, LAST_TORCH_FOR_INTEL_MACS))
         return (
-            f"PyTorch {TORCH.least}, which LDMSeg needs, cannot be installed in this Slicer: it is built for Macs with Intel "
-            f"processors, for which PyTorch ends with {last}. Use Slicer on Linux or Windows; or, on a Mac with Apple silicon, run the command line in a "
-            'Python of your own (pip install "ldmseg[prepare]"; ldmseg segment CASE -o RESULT) and bring the result into this Slicer '
+            f"PyTorch {TORCH.least}, which LDMSeg needs, cannot be installed in this Slicer: it is built for Macs with Intel processors, "
+            f"for which PyTorch ends with {last}. Use Slicer on Linux or Windows; or, on a Mac with Apple silicon, run the command line "
+            'in a Python of your own (pip install "ldmseg[prepare]"; ldmseg segment CASE -o RESULT) and bring the result into this Slicer '
             "by its Python console: slicer.util.getModuleLogic('LDMSeg').loadResult('RESULT')."
         )
     return ""

@@ -195,3 +195,15 @@ def test_after_the_end_of_a_command_a_stop_file_interrupts_nobody(stop):
     time.sleep(3 * SECONDS)
     with pytest.raises(KeyboardInterrupt), watched():
         time.sleep(50 * SECONDS)
+
+
+def test_a_stop_file_is_heard_where_the_keyboard_is_not(stop):
+    """As in what a shell starts in the background."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        stop.touch()
+        with pytest.raises(KeyboardInterrupt), watched():
+            time.sleep(50 * SECONDS)
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
