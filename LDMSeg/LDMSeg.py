@@ -221,9 +221,7 @@ class LDMSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _makeInputs(self):
         ui = self.ui
         rows = [InputRow(name, *(getattr(ui, f"{name}{part}") for part in ("Label", "Selector", "Facts"))) for name in SEQUENCES]
-        self.inputs = InputsPanel(
-            rows, ui.findingsLabel, ui.unusedLabel, lambda node: VolumeFacts.of(node).text, self._volumes, self._ready
-        )  # fmt: skip
+        self.inputs = InputsPanel(rows, ui.findingsLabel, lambda node: VolumeFacts.of(node).text, self._volumes, self._ready)
         ui.guessButton.connect("clicked(bool)", self.guard(lambda: self.inputs.guess(replace=True)))
         notice, guard = self._voice(ui.brainMessage)
         self.brain = BrainPanel(

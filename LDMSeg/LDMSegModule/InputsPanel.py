@@ -11,7 +11,6 @@ from slicer.i18n import tr as _
 from LDMSegLib.specification import Specification
 from LDMSegModule.Finding import Finding
 from LDMSegModule.FindingsText import findings_html
-from LDMSegModule.ResultSequences import not_used
 from LDMSegModule.SequenceGuess import RESULT_ATTRIBUTE
 
 
@@ -39,7 +38,6 @@ class InputsPanel:
     Args:
         rows: one for each sequence the panel can take.
         findings: label for problems and warnings.
-        left_out: label for the volumes that are no input.
         describe: volume node → one line of facts.
         volumes: all volume nodes of the scene, in the order in which they were loaded.
         changed: told when inputs or findings have changed.
@@ -49,13 +47,11 @@ class InputsPanel:
         self,
         rows: Iterable[InputRow],
         findings: Any,
-        left_out: Any,
         describe: Callable[[Any], str],
         volumes: Callable[[], list[Any]],
         changed: Callable[[], None],
     ) -> None:
         self._rows = {row.name: row for row in rows}
-        self._left_out = left_out
         self._label, self._describe, self._volumes, self._changed = findings, describe, volumes, changed
         self._guesser: Guesser | None = None
         self._checker: Checker | None = None
@@ -124,8 +120,6 @@ class InputsPanel:
         """Look at the chosen volumes again, if they or their places have changed since the last look."""
         nodes = self.nodes
         self._note_what_was_taken_out(nodes)
-        self._left_out.text = not_used([node.GetName() for node in self.unused]) if nodes else ""
-        self._left_out.visible = bool(self._left_out.text)
         state = (self._checker, tuple((name, node.GetID(), *_times(node)) for name, node in nodes.items()))
         if state == self._seen:
             return

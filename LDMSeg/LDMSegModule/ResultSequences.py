@@ -7,8 +7,6 @@ from typing import Any
 
 INPUT_ROLE = "LDMSeg.input."
 UNUSED_ROLE = "LDMSeg.unused"
-_LISTS = ("series", "sequences_used", "series_used", "left_out", "unused", "not_used")
-"""Names under which a record tells of series or files."""
 
 
 class ResultSequences:
@@ -54,12 +52,12 @@ class ResultSequences:
         return [*lines, *([unused] if unused else [])]
 
     def _of_the_record(self) -> list[str]:
-        found = []
-        for name in _LISTS:
-            told = self._record.get(name)
-            rows = told if isinstance(told, (list, tuple)) else ()
-            found += [line for line in map(_line, rows) if line]
-        return found
+        """What was used is told by the scene where it knows, and else by the record."""
+        told = self._record.get("identification")
+        told = told if isinstance(told, Mapping) else {}
+        lists = [self._record.get("series"), *([] if self._of_the_scene() else [told.get("used")]), told.get("unused")]
+        rows = [row for found in lists if isinstance(found, (list, tuple)) for row in found]
+        return [line for line in map(_line, rows) if line]
 
 
 def not_used(names: list[str], most: int = 6) -> str:
@@ -77,9 +75,7 @@ def _line(row: Any) -> str:
         return row
     if not isinstance(row, Mapping):
         return ""
-    name = _first(row, ("name", "description", "series_description", "title", "series"))
-    why = _first(row, ("reason", "why", "because", "evidence"))
-    sequence = _first(row, ("sequence", "used_as", "role"))
+    name, why, sequence = (_first(row, names) for names in (("name", "description"), ("reason",), ("sequence",)))
     if not (name or why):
         return ""
     return f"{sequence or 'not used'}: {' — '.join(filter(None, (name, why)))}"

@@ -12,7 +12,7 @@ DROPPED = {"case", "case_id", "path", "paths", "folder", "folders", "directory",
 """Names of values that hold a path or a name a person gave: in an archive, often the patient's."""
 
 PLACE = "…"
-"""Stands for a path in a sentence."""
+"""Stands for a path or the name of an image's file in a sentence."""
 
 _UID = re.compile(r"(?<![\w.])[0-2](?:\.(?:0|[1-9]\d*)){5,}(?![\w.]*\w)")
 # From the root, a drive, a server or the home folder to the end of the word, or to the closing quote where there is one.
@@ -21,8 +21,15 @@ _QUOTED = re.compile(rf"(?P<quote>['\"])(?:{_START}).*?(?P=quote)(?!\w)")
 _PATH = re.compile(rf"(?<![\w/\\.:<])(?:{_START})(?=\S*[\w])[^\s'\"<>|]*[^\s'\"<>|,;:.)\]]")
 
 
+_IMAGE = r"\.(?:nii(?:\.gz)?|nrrd|nhdr|mha|mhd|mgz|mgh|img|hdr|dcm|ima|zip|tar(?:\.gz)?)"
+_QUOTED_FILE = re.compile(rf"(?P<quote>['\"])[^'\"]*{_IMAGE}(?P=quote)", re.IGNORECASE)
+_FILE = re.compile(rf"[^\s'\"(),;:]+{_IMAGE}\b", re.IGNORECASE)
+_NOTHING_BUT_A_FILE = re.compile(rf".*{_IMAGE}", re.IGNORECASE)
+
+
 def for_scene(record: Mapping[str, Any]) -> dict[str, Any]:
-    """The record without the values named in `DROPPED`, without paths in sentences, and with a hash for each DICOM UID.
+    """The record without the values named in `DROPPED`, without paths and names of image files in sentences, and with a hash for
+    each DICOM UID.
 
     Two runs on one series have the same hash, so results can still be matched. Numbers and all other text stay.
     """
@@ -33,7 +40,8 @@ def sentence_for_scene(text: str) -> str:
     """One sentence, likewise."""
     text = _UID.sub(lambda found: _hashed(found.group()), text)
     text = _QUOTED.sub(lambda found: f"{found['quote']}{PLACE}{found['quote']}", text)
-    return _PATH.sub(PLACE, text)
+    text = _QUOTED_FILE.sub(lambda found: f"{found['quote']}{PLACE}{found['quote']}", _PATH.sub(PLACE, text))
+    return PLACE if _NOTHING_BUT_A_FILE.fullmatch(text) else _FILE.sub(PLACE, text)
 
 
 def _without(value: Any) -> Any:

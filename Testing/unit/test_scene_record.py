@@ -34,6 +34,14 @@ def test_a_quoted_path_with_blanks_goes_whole():
     assert sentence_for_scene("the folder '/mnt/Schmidt, Hans *1950/T1 post' holds 3 files") == "the folder '…' holds 3 files"
 
 
+@pytest.mark.parametrize("name", ["Schmidt_Hans_T1.nii.gz", "Schmidt.NRRD", "IM_Schmidt.dcm"])
+def test_no_name_of_an_image_file_is_left(name):
+    for around in ("{}", "not used: {} (a mask)", "'{}' has no voxels; choose another", "both {}, and more."):
+        assert sentence_for_scene(around.format(name)) == around.format("…")
+    assert sentence_for_scene("'Schmidt, Hans T1.nii' is empty") == "'…' is empty"
+    assert sentence_for_scene("Schmidt Hans T1.nii.gz") == "…"
+
+
 @pytest.mark.parametrize(
     "text",
     [
