@@ -12,7 +12,6 @@ from LDMSegModule.Dialogs import Dialogs
 from LDMSegModule.Guard import Guard
 from LDMSegModule.InputsPanel import InputRow, InputsPanel
 from LDMSegModule.Installation import Installation
-from LDMSegModule.InstalledBrainExtraction import InstalledBrainExtraction, is_installed
 from LDMSegModule.ModelManager import ModelManager
 from LDMSegModule.ModelsPanel import ModelsPanel, ModelsWidgets
 from LDMSegModule.MoreMenu import MoreMenu
@@ -39,12 +38,14 @@ from LDMSegModule.SegmentEditor import SegmentEditor
 from LDMSegModule.SegmentJob import SegmentJob
 from LDMSegModule.SegmentPanel import SegmentPanel, SegmentWidgets
 from LDMSegModule.SequenceGuess import SequenceGuess
+from LDMSegModule.SequencesView import SequencesView, SequencesWidgets
 from LDMSegModule.SettingsPanel import SettingsPanel, SettingsWidgets
 from LDMSegModule.SetupPanel import SetupPanel, SetupWidgets
 from LDMSegModule.SlicerInstaller import SlicerInstaller
 from LDMSegModule.SyntheticImport import SyntheticImport
 from LDMSegModule.SyntheticPanel import SyntheticPanel, SyntheticWidgets
 from LDMSegModule.SyntheticVolume import load_synthetic
+from LDMSegModule.Terminology import Terminology
 from LDMSegModule.ThresholdPanel import ThresholdPanel
 from LDMSegModule.VolumeFacts import VolumeFacts
 from LDMSegModule.VolumesView import VolumesView
@@ -79,7 +80,15 @@ class LDMSeg(ScriptedLoadableModule):
             "After the method of Controllable Latent Diffusion-Based 3D Brain Tumor Segmentation "
             "(https://openreview.net/forum?id=nI0oPXnLEE). The bundled model was trained on BraTS data."
         )
+        slicer.app.connect("startupCompleted()", _registerTerminology)
         slicer.app.connect("startupCompleted()", _registerSampleData)
+
+
+def _registerTerminology():
+    """Offer our names of tissues wherever Slicer asks for a segment's terminology."""
+    terminologies = getattr(slicer.modules, "terminologies", None)
+    if terminologies is not None:  # an application made of Slicer may lack it
+        Terminology().register(terminologies.logic())
 
 
 def _registerSampleData():
@@ -115,9 +124,13 @@ class LDMSegLogic(ScriptedLoadableModuleLogic):
         """A `BackgroundRun` of `python -m LDMSegLib ARGUMENTS`, not started yet."""
         return BackgroundRun(self.python.ldmseg(*arguments), self.python.environment, listener)
 
-    def loadResult(self, folder, reference, specification):
-        """Bring a result folder into the scene; see `ResultImport.load`."""
-        return ResultImport(slicer.mrmlScene, specification).load(folder, reference)
+    def loadResult(self, folder, reference=None, specification=None):
+        """Bring a result folder into the scene, also one that the command line wrote on another computer; see `ResultImport.load`."""
+        return ResultImport(slicer.mrmlScene, specification or self._specification()).load(folder, reference)
+
+    def _specification(self):
+        """The default model's, for titles and colours; None where there is none that works."""
+        return next((m.bundle.specification for m in self.models.models() if m.default and m.bundle is not None), None)
 
     def results(self):
         """The results that are whole in the scene, in the order they were made."""
@@ -167,6 +180,7 @@ class LDMSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         )  # fmt: skip
         self.watch = SceneWatch(slicer.mrmlScene, self.addObserver, self._timer(), self, self.guard)
 
+        _registerTerminology()  # the module may have been loaded long after Slicer's start
         self.modelsChanged()
         self.setupPanel.look()
         self.scene_changed()
@@ -209,12 +223,10 @@ class LDMSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         rows = [InputRow(name, *(getattr(ui, f"{name}{part}") for part in ("Label", "Selector", "Facts"))) for name in SEQUENCES]
         self.inputs = InputsPanel(rows, ui.findingsLabel, lambda node: VolumeFacts.of(node).text, self._volumes, self._ready)
         ui.guessButton.connect("clicked(bool)", self.guard(lambda: self.inputs.guess(replace=True)))
-        (notice, guard), finder = self._voice(ui.brainMessage), InstalledBrainExtraction() if is_installed() else None
+        notice, guard = self._voice(ui.brainMessage)
         self.brain = BrainPanel(
-            BrainWidgets(
-                ui.prepareGroup, ui.brainExtractionSelector, ui.installExtractionButton, ui.brainMaskSelector, ui.extractBrainButton
-            ),
-            notice, finder, self.logic.installation, self.dialogs, lambda: self.inputs.reference, self._useBundle, guard,
+            BrainWidgets(ui.prepareGroup, ui.brainExtractionSelector, ui.installExtractionButton, ui.brainMaskSelector),
+            notice, self.logic.installation, self.dialogs, self._useBundle, guard,
         )  # fmt: skip
 
     def _makeSetup(self):
@@ -227,6 +239,7 @@ class LDMSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ui, (notice, guard) = self.ui, self._voice(self.ui.reviewMessage)
         parts = ReviewParts(
             VolumesView(ui.volumesTable),
+            SequencesView(SequencesWidgets(ui.sequencesBox, ui.sequencesText)),
             PreparationView(
                 PreparationWidgets(ui.preparationBox, ui.preparationText, ui.preparationPicture, ui.preparationButton),
                 lambda result: self.files.picture(result, PREPARATION), self.dialogs, guard,

@@ -22,6 +22,8 @@ import LDMSegLib
 from LDMSegLib.console import console
 from LDMSegLib.errors import Cancelled, InputError, LDMSegError
 from LDMSegLib.events import Reporter
+from LDMSegLib.stop_file import VARIABLE as STOP_FILE
+from LDMSegLib.stop_file import watched
 
 COMMANDS = {
     "segment": "MRI in; label map, probabilities, variance, volumes and a report out",
@@ -52,7 +54,8 @@ def _guarded(arguments: list[str], reporter: Reporter) -> int:
     if not debug and not sys.warnoptions:
         warnings.simplefilter("ignore")  # of the libraries: their users are programmers, ours are not
     try:
-        code = _run(arguments, reporter)
+        with watched():
+            code = _run(arguments, reporter)
         sys.stdout.flush()
         return code
     except BrokenPipeError:
@@ -95,6 +98,7 @@ def _help() -> str:
             "",
             "Every command takes --json-events: one JSON object a line instead of text, for a program that drives it.",
             "Ctrl-C (or SIGTERM) stops: what is finished is kept and marked partial. Once more kills.",
+            f"A program asks for the same by making the file that the environment variable {STOP_FILE} names.",
             "",
             "Research use only, not a medical device.",
         ]

@@ -22,6 +22,9 @@ AFTERMATH_SECONDS = 600.0
 FAREWELL_SECONDS = 3.0
 """So long may it live on when it has told its result."""
 
+TURN_SECONDS = 0.001
+"""So long each `poll` lets our threads run. Slicer holds Python's lock while it waits for events, so they stand still in between."""
+
 _LINE_BYTES = 1 << 20
 _LOG_LINES = 2000
 
@@ -39,14 +42,15 @@ class BackgroundRun:
     """One run of a command that tells JSON lines on its standard output.
 
     Reads in threads of its own, so the process never waits for us; tells the listener only when `poll()` is called, so a
-    timer of the main thread decides where the listener runs. No method blocks.
+    timer of the main thread decides where the listener runs.
 
         run = BackgroundRun(command.ldmseg(*parameters.arguments()), command.environment, listener)
         run.start()
         timer.connect("timeout()", run.poll)   # every 100 ms, until the listener hears on_end
 
     `cancel()` asks politely and ends the whole process tree within two seconds. `finish_early()` asks politely and leaves it
-    the time it needs to write the finished members as a partial result; `cancel()` may still follow.
+    the time it needs to write the finished members as a partial result; `cancel()` may still follow. Both need the polls to go
+    on until `on_end`; whoever will poll no more calls `end()`, the one method that may block.
     """
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str], listener: RunListener) -> None:
@@ -81,6 +85,8 @@ class BackgroundRun:
     def poll(self) -> None:
         """Tell the listener what has happened since; of progress only the last."""
         latest: RunEvent | None = None
+        if self.running:
+            time.sleep(TURN_SECONDS)
         while self.outcome is None:
             try:
                 heard = self._heard.get_nowait()
@@ -113,6 +119,17 @@ class BackgroundRun:
         if self._tree is not None and not self._asked:
             self._asked = True
             self._tree.ask()
+
+    def end(self) -> None:
+        """Stop now and wait for it, `CANCEL_SECONDS` at most before it is ended by force: for whoever goes away and polls no more."""
+        if self._tree is None or self._over.is_set():
+            return
+        if not self._asked:
+            self._tree.ask()
+        self._cancelled = self._asked = True
+        if not self._over.wait(CANCEL_SECONDS):
+            self._tree.kill()
+            self._over.wait(CANCEL_SECONDS)
 
     @property
     def running(self) -> bool:

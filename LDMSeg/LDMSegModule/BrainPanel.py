@@ -11,7 +11,7 @@ from slicer.i18n import tr as _
 from LDMSegModule.BrainChoice import BrainChoice
 from LDMSegModule.Dialogs import Dialogs
 from LDMSegModule.Finding import Finding
-from LDMSegModule.Notice import GOOD, INFO, Notice
+from LDMSegModule.Notice import GOOD, Notice
 from LDMSegModule.Requirement import HD_BET as HD_BET_PACKAGE
 from LDMSegModule.Requirement import Requirement
 from LDMSegModule.SegmentParameters import HD_BET, NEVER
@@ -23,7 +23,6 @@ class BrainWidgets:
     extraction: Any
     install: Any
     mask: Any
-    extract: Any
 
 
 class Packages(Protocol):
@@ -32,24 +31,13 @@ class Packages(Protocol):
     def obtain(self, requirement: Requirement, ask: Callable[[str], bool]) -> bool: ...
 
 
-class BrainFinder(Protocol):
-    """The other extension that can find a brain, see `InstalledBrainExtraction`."""
-
-    @property
-    def problem(self) -> str: ...
-
-    def extract(self, volume: Any) -> Any: ...
-
-
 class BrainPanel:
     """The parameters keep what is chosen; this says what it means and what can be done with it.
 
     Args:
         widgets, notice: of this group.
-        finder: finds a brain inside Slicer; None where its extension is not installed, and its button is then not shown.
         packages: knows whether the stronger network is installed, and installs it.
-        dialogs: asks before something is installed or computed.
-        reference: gives the volume whose brain is wanted, None where none is chosen.
+        dialogs: asks before something is installed.
         changed: told when the choice means something else than before.
         guard: wraps slots.
     """
@@ -58,21 +46,16 @@ class BrainPanel:
         self,
         widgets: BrainWidgets,
         notice: Notice,
-        finder: BrainFinder | None,
         packages: Packages,
         dialogs: Dialogs,
-        reference: Callable[[], Any],
         changed: Callable[[], None],
         guard: Callable[..., Any],
     ) -> None:
-        self._w, self._notice, self._finder, self._packages = widgets, notice, finder, packages
-        self._dialogs, self._reference, self._changed = dialogs, reference, changed
+        self._w, self._notice, self._packages = widgets, notice, packages
+        self._dialogs, self._changed = dialogs, changed
         self._parameters: Any = None
         self._called_for = False
-        self._extracted: Any = None  # the brain that the notice speaks of
-        widgets.extract.visible = finder is not None
         widgets.install.visible = False
-        widgets.extract.connect("clicked(bool)", guard(self._extract))
         widgets.install.connect("clicked(bool)", guard(self._install))
 
     def bind(self, parameters: Any) -> None:
@@ -103,53 +86,14 @@ class BrainPanel:
             "and slower and is installed when you ask for it."
         )
         self._w.install.visible = not choice.installed and self._w.extraction.enabled
-        if self._extracted is not None and choice.mask is not self._extracted:
-            self._extracted = None
-            self._notice.clear()
-        reference = self._reference()
-        self._w.extract.enabled = reference is not None
-        self._w.extract.toolTip = _(
-            "Lets the extension HDBrainExtraction find the brain in {name} and chooses it as the brain mask. Asks first: Slicer does not "
-            "answer meanwhile."
-        ).format(name=f"'{reference.GetName()}'" if reference is not None else _("the T1 contrast, once it is chosen"))
 
     def _install(self) -> None:
         if self._packages.obtain(HD_BET_PACKAGE, self._dialogs.ask):
             self._notice.show(_("hd-bet is installed."), GOOD)
             self._changed()
 
-    def _extract(self) -> None:
-        volume = self._reference()
-        if volume is None or self._parameters is None:
-            return
-        self._extracted = None
-        self._notice.clear()
-        if problem := self._finder.problem:
-            self._notice.problem(problem)
-            return
-        if not self._dialogs.ask(_ASK.format(name=volume.GetName())):
-            return
-        self._w.extract.enabled = False  # a second click must not wait behind the first
-        self._notice.show(_("HDBrainExtraction is computing; Slicer does not answer meanwhile."), INFO)
-        try:
-            with self._dialogs.busy():
-                segmentation = self._finder.extract(volume)
-        finally:
-            self._w.extract.enabled = True
-        self._parameters.brainMask = segmentation
-        said = _("The brain is in the scene as '{name}' and chosen as the brain mask: look at it, and correct it in the Segment Editor.")
-        self._notice.show(said.format(name=segmentation.GetName()), GOOD)
-        self._extracted = segmentation
-
 
 def _why_off(choice: BrainChoice, never: bool) -> str:
     if never:
         return _("Raw scans are never to be prepared, so no brain is looked for.")
     return _("The brain mask is used instead.") if choice.mask is not None else ""
-
-
-_ASK = _(
-    "HDBrainExtraction will find the brain in '{name}'. It computes inside Slicer, which does not answer meanwhile: 5 to 10 minutes "
-    "without a GPU. Save what you would not like to lose first.\n\nThe brain becomes a segmentation in the scene, which you can look at "
-    "and correct, and is then used as the brain mask. Your volumes are not changed. Start now?"
-)

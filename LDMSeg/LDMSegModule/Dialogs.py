@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
 
 import qt
 import slicer
@@ -22,10 +20,6 @@ class Dialogs:
     def choose_folder(self, title: str) -> str:
         """A folder's path, "" where none was chosen."""
         return qt.QFileDialog.getExistingDirectory(None, title)
-
-    def busy(self) -> AbstractContextManager[Any]:
-        """Shows, as long as it is entered, that the application answers nothing."""
-        return slicer.util.WaitCursor()
 
     def show(self, path: Path) -> None:
         """A file or a folder in the system's own viewer."""

@@ -11,6 +11,7 @@ from slicer.i18n import tr as _
 from LDMSegLib.specification import Specification
 from LDMSegModule.Finding import Finding
 from LDMSegModule.FindingsText import findings_html
+from LDMSegModule.SequenceGuess import RESULT_ATTRIBUTE
 
 
 class Checker(Protocol):
@@ -80,6 +81,12 @@ class InputsPanel:
         names = self._specification.sequence_names if self._specification else tuple(self._rows)
         chosen = {name: self._rows[name].selector.currentNode() for name in names if name in self._rows}
         return {name: node for name, node in chosen.items() if node is not None and node.GetScene() is not None}
+
+    @property
+    def unused(self) -> list[Any]:
+        """The volumes of the scene that are chosen for nothing, results apart."""
+        chosen = [node.GetID() for node in self.nodes.values()]
+        return [node for node in self._volumes() if node.GetID() not in chosen and not node.GetAttribute(RESULT_ATTRIBUTE)]
 
     @property
     def reference(self) -> Any:

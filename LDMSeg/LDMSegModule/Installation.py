@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from LDMSegModule import TrialImport
 from LDMSegModule.BackgroundRun import BackgroundRun
 from LDMSegModule.Installed import Installed
+from LDMSegModule.Obstacle import obstacle
 from LDMSegModule.PythonCommand import PythonCommand
 from LDMSegModule.Requirement import BASE, PREPARE, TORCH, Requirement
 from LDMSegModule.RunEvent import RESULT, STAGE, RunEvent
@@ -41,8 +42,16 @@ class Installation:
     a process of its own, which finds what is broken too.
     """
 
-    def __init__(self, python: PythonCommand, installer: Installer, requirements: Sequence[Requirement] = BASE) -> None:
+    def __init__(
+        self,
+        python: PythonCommand,
+        installer: Installer,
+        requirements: Sequence[Requirement] = BASE,
+        obstacle: Callable[[Installed], str] = obstacle,
+    ) -> None:
         self._python, self._installer, self._requirements = python, installer, tuple(requirements)
+        self.obstacle = obstacle
+        """What is installed → why the rest cannot be installed in this Slicer at all; "" where it can."""
 
     def want(self, package: str) -> bool:
         """Count an optional package in from now on, because a run said that it is missing (`RunOutcome.missing_package`).
@@ -108,7 +117,7 @@ class Installation:
         Raises:
             InstallationError: with what to do.
         """
-        self._refuse_broken_torch(installed)
+        self._refuse(installed)
         if installed.torch_wanted:
             self._installer.install_torch(f">={TORCH.least}")
         self._install(installed, [])
@@ -119,7 +128,7 @@ class Installation:
         Raises:
             InstallationError: the folder holds no packages, or one that is needed is not among them.
         """
-        self._refuse_broken_torch(installed)
+        self._refuse(installed)
         folder = Path(folder)
         if not any(next(folder.glob(pattern), None) for pattern in ARCHIVES):
             raise InstallationError(f"The folder {folder} holds no Python packages (.whl), expected those that `pip download` puts there.")
@@ -163,7 +172,9 @@ class Installation:
             if specifiers:
                 self._installer.install([*source, *["--no-deps"] * alone, *specifiers])
 
-    def _refuse_broken_torch(self, installed: Installed) -> None:
+    def _refuse(self, installed: Installed) -> None:
+        if reason := self.obstacle(installed):
+            raise InstallationError(reason)
         if TORCH.package in installed.broken:
             raise InstallationError(installed.sentence)
 

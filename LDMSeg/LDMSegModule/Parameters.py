@@ -82,7 +82,7 @@ class Parameters:
     masksMinimum: Annotated[float, WithinRange(0.0, 500.0)] = 1.0
     masksAnyShape: bool = False
     masksLike: vtkMRMLScalarVolumeNode
-    masksFolder: str = ""
+    # where the masks are saved is not kept: a scene that is passed on would tell the paths of this computer
 
 
 SEQUENCES = ("t1n", "t1c", "t2w", "t2f")

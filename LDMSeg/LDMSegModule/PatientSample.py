@@ -57,16 +57,21 @@ class PatientSample:
         self._wait, self._complain, self._install = wait, complain, install
 
     def register(self, sample_data: Any, thumbnail: Path | None = None) -> None:
-        """Put it into the Sample Data module: `sample_data` is its `SampleDataLogic`."""
+        """Put it into the Sample Data module: `sample_data` is its `SampleDataLogic`.
+
+        Each file is named relative to Slicer's cache and by an address of the place where it will lie: a script that asks Sample
+        Data for the patient goes past the downloader, and finds the files once they have been made. How the files are to be loaded
+        is not said: the name of that argument differs between versions of Slicer, and volumes are what is supposed without it.
+        """
+        files = [f"synthetic_patient_{name}.nii.gz" for name in SEQUENCES]
         sample_data.registerCustomSampleDataSource(
             category=CATEGORY,
             sampleName=NAME,
-            fileNames=[f"{name}.nii.gz" for name in SEQUENCES],
+            uris=[(self._folder.absolute() / file).as_uri() for file in files],
+            fileNames=[f"{self._folder.name}/{file}" for file in files],
             nodeNames=[node_name(name) for name in SEQUENCES],
             thumbnailFileName=str(thumbnail) if thumbnail else None,
             customDownloader=self.download,
-            loadFiles=[True] * len(SEQUENCES),
-            loadFileTypes=["VolumeFile"] * len(SEQUENCES),
         )
 
     def download(self, source: Any = None) -> list[Any]:

@@ -9,24 +9,19 @@ import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 
+from LDMSegModule.StopFile import StopFile
 from LDMSegModule.WindowsJob import WindowsJob
 
 _NEW_GROUP = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
 _NO_WINDOW = getattr(subprocess, "CREATE_NO_WINDOW", 0)
-
-# Run by the same Python as the process itself: a console's Ctrl-Break reaches only those who share the console, and Slicer on
-# Windows has none. The helper joins the process's own invisible console and presses it there, for that process group alone.
-_PRESS_BREAK = (
-    "import ctypes, sys; k = ctypes.windll.kernel32; k.FreeConsole(); k.AttachConsole(int(sys.argv[1])); "
-    "k.GenerateConsoleCtrlEvent(1, int(sys.argv[1]))"
-)
 
 
 class ProcessTree:
     """Starts a command and holds on to all that comes of it, even where the process that was started (Slicer's Python is a
     launcher) has died before the one that works.
 
-    POSIX: a session of its own, so that signals reach the whole group. Windows: a job object.
+    It is asked by a file. It is ended by force, on POSIX as a session of its own, so that the signal reaches the whole group; on
+    Windows as a job object.
     """
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
@@ -35,29 +30,31 @@ class ProcessTree:
         Raises:
             OSError: it cannot be started.
         """
-        self._command, self._environment = list(command), dict(environment)
-        self._job = WindowsJob() if os.name == "nt" else None
         self._strays: list[int] | None = None
-        self.process = subprocess.Popen(
-            self._command,
-            env=self._environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=os.name != "nt",
-            creationflags=_NEW_GROUP | _NO_WINDOW if os.name == "nt" else 0,
-        )
+        self._stop = StopFile()
+        self._job = WindowsJob() if os.name == "nt" else None
+        try:
+            self.process = subprocess.Popen(
+                list(command),
+                env=self._stop.known_in(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=os.name != "nt",
+                creationflags=_NEW_GROUP | _NO_WINDOW if os.name == "nt" else 0,
+            )
+        except OSError:
+            self._stop.remove()
+            if self._job is not None:
+                self._job.close()
+            raise
         if self._job is not None:
             self._job.add(self.process)
         atexit.register(self.kill)  # Slicer is closed in the middle of a run
 
     def ask(self) -> None:
-        """SIGTERM, or Ctrl-Break, to all of it: what is finished is kept and written."""
-        if self._job is None:
-            self._signal(signal.SIGTERM)
-            return
-        with contextlib.suppress(OSError):
-            subprocess.Popen([self._command[0], "-c", _PRESS_BREAK, str(self.process.pid)], env=self._environment, creationflags=_NO_WINDOW)
+        """Ask whoever of it looks for the stop file: what is finished is kept and written."""
+        self._stop.make()
 
     def look_around(self) -> None:
         """Note who belongs to it, which takes a moment on a busy computer, so that `kill` need not."""
@@ -66,6 +63,7 @@ class ProcessTree:
 
     def kill(self) -> None:
         """End all of it now. What has already ended does no harm."""
+        self._stop.remove()  # at the application's end nobody comes to `close`
         if self._job is not None:
             self._job.terminate()
             return
@@ -79,6 +77,7 @@ class ProcessTree:
     def close(self) -> None:
         """Let go of it, after its end."""
         atexit.unregister(self.kill)
+        self._stop.remove()
         if self._job is not None:
             self._job.close()
 

@@ -25,11 +25,19 @@ class Requirement:
         """As pip reads it."""
         return f"{self.package}>={self.least}"
 
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """The oldest version that is accepted, to compare with others."""
+        return _numbers(self.least)
+
     def accepts(self, version: str) -> bool:
         """Whether an installed version is new enough; an unreadable one is given the benefit of the doubt."""
         found, least = _numbers(version), _numbers(self.least)
         return not found or found + (0,) * len(least) >= least
 
+
+PYTHON = (3, 11)
+"""The oldest Python that the library runs in, as pyproject.toml says."""
 
 TORCH = Requirement("torch", "torch", "2.8", 200.0, "runs the networks; with CUDA it is up to 2500 MB")  # MONAI 1.6.1 asks for 2.8
 BASE = (

@@ -27,7 +27,7 @@ class Result:
         table: vtkMRMLTableNode of volumes in mL.
         uncertain_regions: Where to look first.
         labels, regions: With names, titles and colours; a label's value is the one in the label maps of this result.
-        provenance: The content of provenance.json.
+        provenance: The content of provenance.json, without what `SceneRecord` keeps out of scenes.
         smallest_mm3: Components smaller than this were dropped.
     """
 

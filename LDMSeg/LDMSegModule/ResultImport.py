@@ -16,6 +16,7 @@ from LDMSegModule.Result import THRESHOLD_ATTRIBUTE, TRANSFORM_ROLE, Result
 from LDMSegModule.ResultDisplay import ResultDisplay
 from LDMSegModule.ResultFolder import ResultFolder
 from LDMSegModule.ResultPlace import REFERENCE_ATTRIBUTE, place
+from LDMSegModule.SceneRecord import for_scene
 from LDMSegModule.SegmentLabels import SegmentLabels
 from LDMSegModule.SequenceGuess import RESULT_ATTRIBUTE
 from LDMSegModule.Terminology import Terminology
@@ -51,7 +52,8 @@ class ResultImport:
             InputError: A file is missing or damaged. The scene is as before.
         """
         files = ResultFolder.read(result_folder, self._specification)
-        subject = name or f"LDMSeg {reference_node.GetName() if reference_node is not None else files.provenance.get('case', 'result')}"
+        # not the record's name of the case, which may be a patient's: the scene has only the names its own volumes have
+        subject = name or f"LDMSeg {reference_node.GetName() if reference_node is not None else 'result'}"
         if files.provenance.get("synthetic_input") and "synthetic" not in subject.lower():
             subject += " (synthetic)"
         if files.provenance.get("partial"):
@@ -112,7 +114,7 @@ class ResultImport:
         threshold = float(files.provenance.get("sampling", {}).get("threshold", 0.5))
         VolumesTable(table).fill(files.volumes, threshold)
 
-        for attribute, value in _provenance_attributes(files.provenance).items():
+        for attribute, value in _provenance_attributes(for_scene(files.provenance)).items():
             segmentation.SetAttribute(attribute, value)
         segmentation.SetAttribute(THRESHOLD_ATTRIBUTE, repr(threshold))
         segmentation.SetAttribute(_MEANING, _meaning(files.labels, files.regions, files.smallest_mm3))
@@ -178,7 +180,7 @@ def _meaning(labels: tuple[Label, ...], regions: tuple[Region, ...], smallest_mm
 
 
 def _provenance_attributes(provenance: Mapping[str, Any]) -> dict[str, str]:
-    """The record as it is, and what a person looks for first each under a name of its own."""
+    """The record as it goes into a scene, and what a person looks for first each under a name of its own."""
     bundle, sampling = provenance.get("bundle", {}), provenance.get("sampling", {})
     first = {
         "LDMSeg.IntendedUse": provenance.get("intended_use", NOTICE),

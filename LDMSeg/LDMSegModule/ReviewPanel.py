@@ -15,6 +15,7 @@ from LDMSegModule.OverlayPanel import OverlayPanel
 from LDMSegModule.PreparationView import PreparationView
 from LDMSegModule.RegionsView import RegionsView
 from LDMSegModule.Result import Result
+from LDMSegModule.SequencesView import SequencesView
 from LDMSegModule.ThresholdPanel import ThresholdPanel
 from LDMSegModule.UncertainRegions import UncertainRow
 from LDMSegModule.VolumesTable import VolumesTable
@@ -38,6 +39,7 @@ class ReviewParts:
     """The parts of the group that have a class of their own."""
 
     volumes: VolumesView
+    sequences: SequencesView
     preparation: PreparationView
     overlay: OverlayPanel
     regions: Callable[[Callable[[UncertainRow], None]], RegionsView]
@@ -70,6 +72,7 @@ class ReviewPanel:
         self._w, self._banner, self._notice = widgets, banner, notice
         self._editor, self._find, self._background = editor, find, background
         self._volumes, self._overlay, self._preparation = parts.volumes, parts.overlay, parts.preparation
+        self._sequences = parts.sequences
         self._regions, self._threshold = parts.regions(self._arrived), parts.threshold(self._updated)
         self.result: Result | None = None
         widgets.edit.connect("clicked(bool)", guard(self._edit))
@@ -107,6 +110,7 @@ class ReviewPanel:
         self._regions.show(result.uncertain_regions if result is not None else None)
         self._threshold.show(result)
         self._overlay.show(result)
+        self._sequences.show(result)
         self._preparation.show(result)
         self._banner.show(_kind(result), WARNING)
 

@@ -72,5 +72,6 @@ class RunControl:
     def abandon(self) -> None:
         """End it and listen no more: the panel is going away."""
         self._timer.stop()
-        self.cancel()
+        if self.running:
+            self._run.end()
         self._run = None

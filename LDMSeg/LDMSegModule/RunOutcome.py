@@ -14,6 +14,9 @@ from LDMSegModule.RunEvent import ERROR, RESULT, WARNING, RunEvent
 
 DONE, PARTIAL, CANCELLED, FAILED = "done", "partial", "cancelled", "failed"
 UNCHANGED = "your volumes are unchanged"
+LAUNCHER_TELLS_A_CRASH = "exit abnormally - Report the problem."
+"""The last words of Slicer's launcher, with exit code 1, where the Python that it started crashed or was killed."""
+
 USERS = 2
 """The exit code of errors that a person can do something about, see `LDMSegLib.cli`."""
 
@@ -83,7 +86,7 @@ class RunOutcome:
             return cls(PARTIAL, _partial(results[-1]), **common) if results[-1].get("partial") else cls(DONE, "", **common)
         if stopped:
             return cls(CANCELLED, f"Cancelled: there is no result, and {UNCHANGED}.", **common)
-        memory = may_be_out_of_memory(exit_code) or is_out_of_memory(last_words)
+        memory = may_be_out_of_memory(exit_code) or is_out_of_memory(last_words) or LAUNCHER_TELLS_A_CRASH in last_words
         package = _missing_package(last_words)
         return cls(FAILED, _without_a_word(exit_code, memory, last_words, package), **common, out_of_memory=memory, missing_package=package)
 

@@ -13,6 +13,7 @@ from LDMSegModule.InputsPanel import InputsPanel
 from LDMSegModule.PaceMemory import PaceMemory
 from LDMSegModule.Result import Result
 from LDMSegModule.ResultFiles import ResultFiles
+from LDMSegModule.ResultSequences import ResultSequences
 from LDMSegModule.SegmentPanel import Order
 from LDMSegModule.SegmentParameters import AUTOMATIC, DEEPBET, NEVER, SegmentParameters
 from LDMSegModule.SettingsPanel import SettingsPanel
@@ -43,6 +44,8 @@ class SegmentJob:
     ) -> None:
         self._inputs, self._settings, self._brain, self._loader = inputs, settings, brain, loader
         self._files, self._memory, self._arrived = files, memory, arrived
+        self._used: dict[str, Any] = {}
+        self._unused: list[Any] = []
 
     def order(self) -> Order:
         """As the panel is now; the parameters know no files yet."""
@@ -63,12 +66,14 @@ class SegmentJob:
             prepare="" if p.prepare.value == AUTOMATIC else p.prepare.value,
             brain_extraction="" if brain.extraction == DEEPBET else brain.extraction,
         )
+        self._used, self._unused = self._inputs.nodes, self._inputs.unused  # as they are now: others may be chosen when it is done
         mask = None if p.prepare.value == NEVER else brain.mask
         return Order(self._inputs.nodes, self._inputs.reference, parameters, mask)
 
     def deliver(self, folder: Path, reference: Any, seconds: float) -> str:
         """Bring a finished run's result into the scene and into review; returns a sentence about it."""
         result = self._loader.loadResult(folder, reference, self._settings.specification)
+        ResultSequences(result.segmentation, result.provenance).remember(self._used, self._unused)
         self._files.remember(result, folder)
         self._memory.learn(result.provenance, self._settings.bundle, seconds)
         self._arrived(result)

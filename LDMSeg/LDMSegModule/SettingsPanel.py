@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -91,7 +92,7 @@ class SettingsPanel:
         """The bundle chosen, the default where none or an unknown one is."""
         wanted = self._parameters.bundle if self._parameters is not None else ""
         for entry in self._models:
-            if wanted in (entry.name, str(entry.folder)):
+            if wanted in (entry.name, str(entry.folder), _key(entry)):
                 return entry
         usable = [entry for entry in self._models if entry.bundle is not None]
         return next((entry for entry in usable if entry.default), next(iter(usable or self._models), None))
@@ -161,9 +162,9 @@ class SettingsPanel:
         if self._filling or self._parameters is None or not 0 <= index < len(self._models):
             return
         entry = self._models[index]
-        # by its name, so that a scene means the same on another computer; by its folder where another has the name, too
+        # by its name, so that a scene means the same on another computer; with a mark of its folder where another has the name, too
         same = [e for e in self._models if e.name == entry.name]
-        self._parameters.bundle = entry.name if same[0] is entry else str(entry.folder)
+        self._parameters.bundle = entry.name if same[0] is entry else _key(entry)
         if entry.bundle is not None:
             self._parameters.threshold = min(max(entry.bundle.specification.threshold, 0.05), 0.95)
         self.show()
@@ -195,3 +196,8 @@ def _tip(entry: Model | None) -> str:
     if entry.bundle is None:
         return entry.problem
     return entry.text
+
+
+def _key(entry: Model) -> str:
+    """Tells models of one name apart without saying where on this computer they lie, as a saved scene would."""
+    return f"{entry.name}#{hashlib.sha256(str(entry.folder).encode('utf-8', 'surrogatepass')).hexdigest()[:12]}"

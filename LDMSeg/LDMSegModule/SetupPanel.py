@@ -12,7 +12,7 @@ from slicer.i18n import tr as _
 from LDMSegModule.Dialogs import Dialogs
 from LDMSegModule.Installation import Installation
 from LDMSegModule.Installed import Installed
-from LDMSegModule.Notice import GOOD, INFO, WARNING, Notice
+from LDMSegModule.Notice import GOOD, INFO, PROBLEM, WARNING, Notice
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,13 +86,17 @@ class SetupPanel:
         """Why nothing can be run yet."""
         if self.installed is None or self.installed.ready:
             return []
-        return [self.installed.sentence.replace(_("press Install"), _("see Set-up"))]
+        return [self._obstacle or self.installed.sentence.replace(_("press Install"), _("see Set-up"))]
+
+    @property
+    def _obstacle(self) -> str:
+        return self._installation.obstacle(self.installed) if self.installed is not None else ""
 
     def abandon(self) -> None:
         """The panel goes away."""
         self._timer.stop()
         if self._run is not None and self._run.running:
-            self._run.cancel()
+            self._run.end()
 
     def _poll(self) -> None:
         if self._run is not None:
@@ -127,6 +131,9 @@ class SetupPanel:
         if ready:
             self._notice.clear()
             self._switch(_("Everything is installed."))
+        elif self._obstacle:  # said before anybody presses Install and waits for a download that cannot succeed
+            self._notice.show(self._obstacle, PROBLEM)
+            self._switch(self._obstacle)
         else:
             self._notice.show(self.installed.sentence, WARNING)
             self._switch("")

@@ -66,9 +66,12 @@ class SyntheticPanel:
         self._temporary: Path | None = None
         self._like: tuple[Any, str] = (None, "")
         self._why_stopped = ""
+        self._suggested = False
         widgets.button.connect("clicked(bool)", guard(self._start))
         widgets.cancel.connect("clicked(bool)", guard(self._cancel))
-        widgets.folder.connect("currentPathChanged(QString)", guard(self._folder_changed))
+        # Slicer's path edit tells of a new path only where it is acceptable, so an emptied one is told by the other signal alone
+        widgets.folder.connect("currentPathChanged(QString)", guard(lambda: self._state_changed()))
+        widgets.folder.connect("validInputChanged(bool)", guard(lambda: self._state_changed()))
         widgets.frame.visible = False
 
     @property
@@ -78,15 +81,12 @@ class SyntheticPanel:
     def bind(self, parameters: Any) -> None:
         """Take these parameters; None while a scene closes."""
         self._parameters = parameters
-        if parameters is not None:
-            if not parameters.masksFolder:
-                parameters.masksFolder = str(_free(self._home / "LDMSeg masks"))
-            self._w.folder.currentPath = parameters.masksFolder
+        if parameters is not None and not self._path and not self._suggested:
+            self._suggest()
 
     def show_readiness(self, problems: list[str]) -> None:
         """Switch the button, and say in its tooltip why it is off. The folder's own problems are added."""
-        p = self._parameters
-        own = [] if p is None or p.masksFolder.strip() else [_("Choose a folder to save the masks in.")]
+        own = [] if self._path else [_("Choose a folder to save the masks in.")]
         self._problems = [*problems, *own]
         self._w.button.enabled = not self._problems and not self.running
         if self.running:
@@ -114,6 +114,8 @@ class SyntheticPanel:
     def _start(self) -> None:
         if self.running:
             return
+        if not self._path:  # asked once more: nothing is written where the panel does not say
+            self.show_readiness([])
         if self._problems:
             self.tell(self._problems[0])
             return
@@ -127,7 +129,7 @@ class SyntheticPanel:
             self._temporary = self._folders.new()
             file = self._exporter.write({"like": like}, self._temporary)["like"]
             self._like = (like.GetScene(), like.GetID())
-        output = Path(p.masksFolder.strip()).expanduser()
+        output = Path(self._path).expanduser()
         parameters = SynthesizeParameters(
             output=output,
             count=p.masks,
@@ -175,8 +177,7 @@ class SyntheticPanel:
             said = (one if count == 1 else many).format(count=count, folder=outcome.folder)
             warnings = [sentence(text) for text in outcome.warnings]
             self.tell("\n".join([said, *warnings]), WARNING if warnings else GOOD)
-            if self._parameters is not None:
-                self._w.folder.currentPath = str(_free(self._home / "LDMSeg masks"))
+            self._suggest()
 
     def _cancel(self) -> None:
         self._w.cancel.enabled = False
@@ -184,10 +185,14 @@ class SyntheticPanel:
         self._w.stage.text = _("Stopping")
         self._control.cancel()
 
-    def _folder_changed(self, path: str) -> None:
-        if self._parameters is not None and path != self._parameters.masksFolder:
-            self._parameters.masksFolder = path
-        self._state_changed()
+    @property
+    def _path(self) -> str:
+        """As the field shows it; empty where it is empty."""
+        return self._w.folder.currentPath.strip()
+
+    def _suggest(self) -> None:
+        self._suggested = True
+        self._w.folder.currentPath = str(_free(self._home / "LDMSeg masks"))
 
 
 def _free(folder: Path) -> Path:

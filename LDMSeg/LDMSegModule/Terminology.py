@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import vtk
+
 from LDMSegLib.specification import Label, Region
 
 FILE = Path(__file__).resolve().parents[1] / "Resources" / "Terminology" / "LDMSeg.term.json"
@@ -45,8 +47,19 @@ class Terminology:
         )
 
     def register(self, logic: Any) -> bool:
-        """Make the file known to Slicer's vtkSlicerTerminologiesModuleLogic, so that its entries can be chosen; whether it worked."""
-        return bool(logic.LoadTerminologyFromFile(str(self.file)))
+        """Make the file known to Slicer, so that its entries can be chosen in the Segment Editor. Does nothing the second time.
+
+        Args:
+            logic: vtkSlicerTerminologiesModuleLogic.
+
+        Returns:
+            Whether it is known now.
+        """
+        known = vtk.vtkStringArray()
+        logic.GetLoadedTerminologyNames(known)
+        if self.context in [known.GetValue(k) for k in range(known.GetNumberOfValues())]:
+            return True
+        return logic.LoadTerminologyFromFile(str(self.file)) == self.context
 
 
 def _code(entry: Mapping[str, str]) -> tuple[str, str, str]:

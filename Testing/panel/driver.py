@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -11,15 +12,15 @@ from typing import Any
 
 import numpy as np
 import slicer
-from host import failures, install
+from host import event_loop, failures, install
 from host.proxies import unwrap
 from PySide6 import QtCore, QtTest, QtWidgets
 
-PLAYER = Path(__file__).parent / "player.py"
+LAUNCHER, PLAYER = (Path(__file__).parent / name for name in ("launcher.py", "player.py"))
 
 
 class PlayedPython:
-    """Stands where PythonCommand does and runs the player instead of the library."""
+    """Stands where PythonCommand does and runs the player instead of the library, behind a launcher as Slicer's Python is."""
 
     def __init__(self, part: str, result: Path | None = None) -> None:
         self.environment = {**os.environ, "PLAY": part, "PLAY_RESULT": str(result or "")}
@@ -27,7 +28,7 @@ class PlayedPython:
 
     def ldmseg(self, *arguments: str) -> list[str]:
         self.asked.append(arguments)
-        return [sys.executable, "-S", str(PLAYER), *arguments]
+        return [sys.executable, "-S", str(LAUNCHER), sys.executable, "-S", str(PLAYER), *arguments]
 
 
 class Panel:
@@ -121,7 +122,7 @@ class Panel:
         self.wait()
 
     def wait(self, seconds: float = 0.02) -> None:
-        QtTest.QTest.qWait(int(seconds * 1000))
+        event_loop.wait(int(seconds * 1000))
 
     def wait_until(self, true: Callable[[], bool], seconds: float = 20.0) -> None:
         end = time.monotonic() + seconds
@@ -133,6 +134,12 @@ class Panel:
         """Let the player play this part for every run from now on."""
         self.widget.logic.python = played = PlayedPython(part, result)
         return played
+
+    def real_process(self) -> int:
+        """The process ID of what the launcher has started for the segmentation under way."""
+        launcher = self.widget.segmentPanel._control._run._tree.process.pid
+        (pid,) = _told_by("pgrep", "-P", str(launcher))
+        return int(pid)
 
     def finished(self, seconds: float = 20.0) -> None:
         self.wait_until(lambda: not self.widget.segmentPanel.running and not self.widget.syntheticPanel.running, seconds)
@@ -147,6 +154,15 @@ class Panel:
         self.area.close()
         self.area.deleteLater()
         self.wait()
+
+
+def lives(pid: int) -> bool:
+    """Whether that process still runs."""
+    return any(not state.startswith("Z") for state in _told_by("ps", "-o", "stat=", "-p", str(pid)))
+
+
+def _told_by(*command: str) -> list[str]:
+    return subprocess.run(command, capture_output=True, text=True).stdout.split()
 
 
 def volume(name: str, array: np.ndarray, affine: np.ndarray) -> Any:
@@ -166,4 +182,4 @@ def no_failures() -> None:
     assert not found, "\n".join(found)
 
 
-__all__ = ["Panel", "PlayedPython", "no_failures", "unwrap", "volume"]
+__all__ = ["Panel", "PlayedPython", "lives", "no_failures", "unwrap", "volume"]

@@ -31,9 +31,14 @@ def deliver(**values: object) -> None:
     tell("result", **{"folder": str(output()), "members_finished": 3, "members_requested": 3, "partial": False, **values})
 
 
-def stopped(number: int, frame: object) -> None:
-    deliver(partial=True, members_requested=30)
-    sys.exit(130)
+def asked_to_stop(seconds: float = 60.0) -> bool:
+    """Waited for, as the library does between two steps."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if os.path.exists(os.environ["LDMSEG_STOP_FILE"]):
+            return True
+        time.sleep(0.02)
+    return False
 
 
 def main(part: str) -> int:
@@ -44,16 +49,18 @@ def main(part: str) -> int:
         deliver()
     elif part == "slow":  # until somebody stops it; says nothing of a result
         sample(30, 0.02)
-        time.sleep(60)
+        return 130 if asked_to_stop() else 0
     elif part == "halfway":  # for a picture
         sample(30, until=12)
         time.sleep(60)
     elif part == "keeps":  # gives what it has when it is asked to stop
-        signal.signal(signal.SIGTERM, stopped)
         sample(30, 0.02)
-        time.sleep(60)
+        if asked_to_stop():
+            deliver(partial=True, members_requested=30)
+            return 130
     elif part == "stubborn":
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
         sample(30, 0.02)
         time.sleep(60)
     elif part == "memory":

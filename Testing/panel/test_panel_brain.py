@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import slicer
 from driver import Panel
-from extension import install_extension
 from host import install
 from small_result import AFFINE, SHAPE, image, oblique
 
@@ -41,7 +40,7 @@ def skull(panel, patient):
         array = slicer.util.arrayFromVolume(node) + np.random.default_rng(k).uniform(1, 9, SHAPE[::-1]).astype(np.float32)
         slicer.util.updateVolumeFromArray(node, array)
     panel.widget.enter()
-    panel.wait_until(lambda: panel.ui.extractBrainButton._qt.parent().height() > 80)  # the group unfolds
+    panel.wait_until(lambda: panel.ui.brainMaskSelector._qt.parent().height() > 80)  # the group unfolds
     return patient
 
 
@@ -299,72 +298,23 @@ def test_a_failed_installation_is_told_beside_the_button(panel, skull, packages)
     assert panel.shown("brainMessage") and panel.text("brainMessage") == "There is no internet; try again."
 
 
-# The other extension
+# Another program's brain
 
 
-@pytest.fixture
-def extension(tmp_path, monkeypatch):
-    """HDBrainExtraction is installed; the folder it lies in."""
-    folder = tmp_path / "HDBrainExtraction"
-    install_extension(folder)
-    for name in ("HDBrainExtractionTool", "HD_BET", "HD_BET.paths"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
-    monkeypatch.syspath_prepend(str(folder))
-    yield folder
-    for name in ("HDBrainExtractionTool", "HD_BET", "HD_BET.paths"):
-        sys.modules.pop(name, None)
-
-
-def test_without_the_extension_its_button_is_not_there(panel, skull):
-    assert not panel.ui.extractBrainButton.visible
-
-
-def test_the_extension_is_asked_only_after_the_user_agreed(extension, panel, skull):
-    panel.answer(False)
-    before = classes()
-    panel.click("extractBrainButton")
-    assert not (extension / "computed").exists() and classes() == before
-    assert panel.widget.parameters.brainMask is None and panel.text("brainMessage") == ""
-    (asked,) = panel.host.app.dialogs.shown
-    assert "5 to 10 minutes" in asked and "does not answer" in asked and "Müller T1 post contrast" in asked
-
-
-def test_its_brain_becomes_a_segmentation_that_is_chosen_as_the_mask(extension, panel, skull, result_folder):
-    before = {name: slicer.util.arrayFromVolume(node).copy() for name, node in skull.items()}
-    panel.answer(True)
-    panel.click("extractBrainButton")
-    assert panel.chosen("brainMaskSelector") == "Müller T1 post contrast brain"
-    assert "correct it in the Segment Editor" in panel.text("brainMessage") and panel.enabled("extractBrainButton")
-    node = panel.widget.parameters.brainMask
-    assert node.IsA("vtkMRMLSegmentationNode") and node.GetDisplayNode().GetVisibility()
-    assert all(np.array_equal(before[name], slicer.util.arrayFromVolume(node)) for name, node in skull.items())
+def test_a_brain_that_another_extension_found_is_used_like_any_mask(panel, skull, result_folder):
+    """HDBrainExtraction and SwissSkullStripper give a segmentation or a label map; computing it is theirs, in their own panels."""
+    panel.choose("brainMaskSelector", segmentation("T1 post contrast mask by another extension"))
     played = panel.run("good", result_folder)
     panel.click("segmentButton")
     panel.finished()
     assert given(played, "--brain-mask") is not None
-    panel.choose("brainMaskSelector", None)
-    assert panel.text("brainMessage") == "", "it is the mask no more"
 
 
-def test_when_it_fails_the_reason_is_told_and_the_scene_is_as_before(extension, panel, skull):
-    (extension / "fails").touch()
-    before = classes()
-    panel.answer(True)
-    panel.click("extractBrainButton")
-    assert "CUDA out of memory" in panel.text("brainMessage") and panel.shown("brainMessage")
-    assert classes() == before and panel.widget.parameters.brainMask is None and panel.enabled("extractBrainButton")
-
-
-def test_without_its_network_it_says_what_to_do_and_asks_nothing(extension, panel, skull):
-    (extension / "hd-bet_params" / "0.model").unlink()
-    panel.click("extractBrainButton")
-    assert "run it once in its own module" in panel.text("brainMessage") and panel.host.app.dialogs.shown == []
-    assert not (extension / "computed").exists()
-
-
-def test_without_a_volume_there_is_nothing_to_extract_from(extension, panel):
-    panel.open("prepareGroup")
-    assert panel.ui.extractBrainButton.visible and not panel.enabled("extractBrainButton")
+def test_no_button_computes_inside_slicer(panel):
+    """The wall: a run is a process. What another extension would compute in Slicer's own process is not offered here."""
+    assert not hasattr(panel.ui, "extractBrainButton")
+    module = Path(sys.modules["LDMSegModule"].__file__).parent
+    assert [file.name for file in module.glob("*.py") if "HDBrainExtraction" in file.read_text(encoding="utf-8")] == []
 
 
 # The whole way

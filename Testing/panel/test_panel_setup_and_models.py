@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 import slicer
+from host.application import Strict
 
 from LDMSegLib.models.bundle import EMBEDDED
 
@@ -18,10 +20,13 @@ class Installation:
         from LDMSegModule.Installed import Installed
         from LDMSegModule.Requirement import TORCH
 
-        self.state, self.installed, self.ready = Installed(missing=(TORCH,)), [], Installed()
+        self.state, self.installed, self.ready, self.why_not = Installed(missing=(TORCH,)), [], Installed(), ""
 
     def absent(self):
         return self.state.missing
+
+    def obstacle(self, installed):
+        return self.why_not if not installed.ready else ""
 
     def start_check(self, done):
         installation = self
@@ -33,7 +38,7 @@ class Installation:
                 Run.running = False
                 done(installation.state)
 
-            def cancel(self): ...
+            def end(self): ...
 
         return Run()
 
@@ -75,6 +80,20 @@ def test_after_consent_it_is_installed_tried_and_the_buttons_come_on(panel, bare
     panel.wait_until(lambda: panel.enabled("segmentButton"))
     assert bare.installed == ["internet"]
     assert panel.host.app.dialogs.shown == ["install torch from the internet?"]
+
+
+def test_what_cannot_be_installed_here_is_said_before_install_is_pressed(panel, bare, patient):
+    bare.why_not = "PyTorch cannot be installed in this Slicer; use another."
+    panel.widget.setupPanel.look()
+    assert panel.shown("setupGroup") and panel.text("setupText") == bare.why_not
+    for button in ("installButton", "installFolderButton"):
+        assert not panel.enabled(button) and panel.tip(button) == bare.why_not
+    assert panel.tip("segmentButton").startswith(bare.why_not) and not panel.enabled("segmentButton")
+
+
+def test_a_result_made_elsewhere_comes_into_the_scene_by_the_console(panel, bare, result_folder):
+    result = panel.widget.logic.loadResult(str(result_folder))
+    assert result.exists and result.regions[0].title != result.regions[0].name, "with the titles and colours of the model"
 
 
 def test_an_offline_computer_installs_from_a_folder(panel, bare, tmp_path):
@@ -204,6 +223,38 @@ def test_drawing_is_cancelled_like_segmenting(panel):
 def test_without_a_folder_masks_cannot_be_drawn(panel):
     panel.ui.masksFolder.currentPath = ""
     assert not panel.enabled("drawButton") and "folder" in panel.tip("drawButton")
+    panel.ui.masksFolder.currentPath = "/somewhere"
+    assert panel.enabled("drawButton")
+
+
+def test_an_emptied_folder_stays_empty_whatever_happens_to_the_scene(panel):
+    panel.ui.masksFolder.currentPath = ""
+    slicer.mrmlScene.Clear(False)
+    panel.wait(0.4)
+    assert panel.ui.masksFolder.currentPath == "" and not panel.enabled("drawButton")
+
+
+def test_a_scene_says_nothing_of_where_things_lie_on_this_computer(panel, models, patient, tmp_path):
+    """What is saved with the scene, paths of the user's among it, goes to whoever the scene is given to."""
+    panel.open("syntheticGroup")
+    panel.ui.masksFolder.currentPath = str(tmp_path / "Masken von Müller")
+    same_name = tmp_path / "second" / "mein-modell"
+    shutil.copytree(models, same_name)
+    os.environ["LDMSEG_BUNDLES"] = str(same_name.parent)
+    try:
+        panel.widget.modelsChanged()
+        box = panel.ui.bundleSelector._qt
+        for k in range(box.count()):
+            box.setCurrentIndex(k)
+            panel.wait()
+            assert panel.widget.settings.folder == box.itemData(k), "what is kept still tells the models apart"
+            for node in (slicer.mrmlScene.GetNthNode(n) for n in range(slicer.mrmlScene.GetNumberOfNodes())):
+                kept = [node.GetAttribute(name) or "" for name in node.GetAttributeNames()]
+                if node.IsA("vtkMRMLScriptedModuleNode"):
+                    kept += [node.GetParameter(name) for name in node.GetParameterNames()]
+                assert not [text for text in kept if str(tmp_path) in text or "Masken" in text or str(Path.home()) + os.sep in text]
+    finally:
+        del os.environ["LDMSEG_BUNDLES"]
 
 
 def test_a_folder_for_masks_is_suggested_that_is_not_there_yet(panel):
@@ -211,19 +262,28 @@ def test_a_folder_for_masks_is_suggested_that_is_not_there_yet(panel):
     assert suggested.is_absolute() and not suggested.exists()
 
 
-def test_the_synthetic_patient_is_offered_in_sample_data(host, module, monkeypatch):
-    import sys
-    import types
+@pytest.fixture
+def started(panel, host, module, monkeypatch):
+    """Slicer as it is when it has started, without anything registered before."""
+    monkeypatch.setattr(slicer.modules, "sampleDataSources", {}, raising=False)
+    monkeypatch.setattr(host.app._startup, "slots", [])
+    module.LDMSeg(Strict("module", path=module.__file__))
+    host.app._startup.completed()
 
-    registered = {}
-    sample_data = types.ModuleType("SampleData")
-    sample_data.SampleDataLogic = type(
-        "SampleDataLogic", (), {"registerCustomSampleDataSource": staticmethod(lambda **source: registered.update(source))}
-    )
-    monkeypatch.setitem(sys.modules, "SampleData", sample_data)
-    module._registerSampleData()
-    assert registered["category"] == "LDMSeg" and len(registered["nodeNames"]) == 4
-    assert Path(registered["thumbnailFileName"]).name == "LDMSeg.png"
+
+def test_the_synthetic_patient_is_offered_in_sample_data(started):
+    (source,) = slicer.modules.sampleDataSources["LDMSeg"]
+    assert len(source.uris) == len(source.fileNames) == len(source.nodeNames) == 4
+    assert Path(source.thumbnailFileName).name == "LDMSeg.png" and callable(source.customDownloader)
+
+
+def test_our_names_of_tissues_are_offered_by_slicers_terminology(started):
+    import vtk
+
+    known = vtk.vtkStringArray()
+    slicer.modules.terminologies.logic().GetLoadedTerminologyNames(known)
+    names = [known.GetValue(k) for k in range(known.GetNumberOfValues())]
+    assert names.count("LDMSeg brain tumour") == 1, names
 
 
 @pytest.mark.parametrize("agrees", [True, False])

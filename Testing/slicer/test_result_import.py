@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import zipfile
 
 import nibabel as nib
 import numpy as np
@@ -116,10 +117,31 @@ def test_the_table_gives_volumes_with_their_spread(result):
     assert "not a confidence interval" in result.table.GetDescription() and "Research use only" in result.table.GetDescription()
 
 
-def test_provenance_is_kept_word_for_word(result, result_folder):
-    assert result.provenance == json.loads((result_folder / "provenance.json").read_text(encoding="utf-8"))
+def test_provenance_is_kept_word_for_word_but_for_what_says_whose_it_is(result, result_folder):
+    record = json.loads((result_folder / "provenance.json").read_text(encoding="utf-8"))
+    assert "case" in record and "case" not in result.provenance
+    assert {**result.provenance, "case": record["case"]} == record
     assert result.segmentation.GetAttribute("LDMSeg.Seed") == "7"
     assert "not a medical device" in result.segmentation.GetAttribute("LDMSeg.IntendedUse")
+
+
+def test_a_saved_scene_says_neither_whose_images_they_were_nor_where_they_lay(world, specification, tmp_path):
+    uid = "1.2.840.113619.2.55.3.604688119.971.1390000000.467"
+    where = "/archive/Schmidt_Hans/T1 post"
+    inputs = [
+        {"sequence": "t1c", "file": "Schmidt.nii.gz", "path": where, "sha256": "ab" * 32},
+        {"sequence": "t1n", "series_instance_uid": uid, "path": "C:\\Archive\\Schmidt"},
+    ]
+    told = [f"the images of '{where}' (series {uid}) show a skull"]
+    folder = write_small_result(tmp_path / "Schmidt_Hans", specification, case="Schmidt_Hans", inputs=inputs, notes=told)
+    ResultImport(world.scene, specification).load(folder, None)
+    assert world.scene.WriteToMRB(str(tmp_path / "scene.mrb"))
+    with zipfile.ZipFile(tmp_path / "scene.mrb") as archive:
+        names = archive.namelist()
+        text = b"".join(archive.read(name) for name in names if not name.endswith((".nrrd", ".png")))
+    for word in ("Schmidt", uid, "rchive"):
+        assert word.encode() not in text and not [name for name in names if word in name], word
+    assert b"abab" in text and b"uid-sha256" in text
 
 
 def test_a_second_result_leaves_an_edited_first_one_alone(world, result, result_folder, specification, t1c):

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -104,20 +105,62 @@ def _pids() -> set[int]:
     return {int(line.split()[0]) for line in listed.splitlines() if not line.split()[1].startswith("Z")}
 
 
-@unix
-def test_finishing_early_keeps_the_members_that_are_done_even_where_a_launcher_died_of_it(python, parameters):
-    launcher = f"import subprocess, sys; sys.exit(subprocess.call({python.ldmseg(*endless(parameters).arguments())!r}))"
+def launched(python: PythonCommand, arguments: list[str], folder: Path) -> list[str]:
+    """That command by a launcher that signals reach and the real process not: what PythonSlicer is on Windows."""
+    launcher = folder / "launcher.py"
+    launcher.write_text("import subprocess, sys; sys.exit(subprocess.call(sys.argv[1:], start_new_session=True))", encoding="utf-8")
+    return [sys.executable, str(launcher), *python.ldmseg(*arguments)]
+
+
+def test_finishing_early_behind_a_launcher_keeps_the_members_that_are_done(python, parameters, tmp_path):
     follower = Follower()
-    run = BackgroundRun(python_line(launcher), python.environment, follower)
+    run = BackgroundRun(launched(python, endless(parameters).arguments(), tmp_path), python.environment, follower)
     run.start()
     follow(run, lambda: any((event.member or 0) >= 3 for event in follower.events))
     run.finish_early()
     assert run.stopping
     follow(run)
     outcome = run.outcome
-    assert outcome.status == "partial" and outcome.exit_code == -signal.SIGTERM
+    assert outcome.status == "partial" and outcome.exit_code == 130
     assert outcome.result["members_finished"] >= 2 and f"{outcome.result['members_finished']} of 100000 members" in outcome.sentence
     assert json.loads((parameters.output / "provenance.json").read_text())["partial"] is True
+
+
+def test_finishing_early_sends_no_signal_which_only_some_systems_have(python, parameters, monkeypatch):
+    sent = []
+    for name in ("kill", "killpg"):
+        monkeypatch.setattr(os, name, lambda *arguments: sent.append(arguments), raising=False)
+    run, follower = started(python, endless(parameters).arguments())
+    follow(run, lambda: any((event.member or 0) >= 3 for event in follower.events))
+    run.finish_early()
+    follow(run)
+    assert run.outcome.status == "partial" and sent == []
+
+
+def test_nothing_of_the_asking_stays_on_the_disk(python, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    for code in ("pass", "import time; time.sleep(600)"):
+        run = BackgroundRun(python_line(code), python.environment, Follower())
+        run.start()
+        assert len(list(tmp_path.iterdir())) == 1
+        if "sleep" in code:
+            run.cancel()
+        follow(run)
+        assert list(tmp_path.iterdir()) == []
+    run = BackgroundRun(["no such program"], python.environment, Follower())
+    run.start()
+    assert list(tmp_path.iterdir()) == []
+
+
+@unix
+def test_whoever_goes_away_ends_it_without_a_poll(tmp_path):
+    """Slicer holds Python's lock between two polls: what threads were to do later would never be done."""
+    run = BackgroundRun(python_line("import time; time.sleep(600)"), dict(os.environ), Follower())
+    run.start()
+    start = time.monotonic()
+    run.end()
+    assert time.monotonic() - start < 3.0 and living(run._tree.process.pid) == []
+    run.end()
 
 
 @unix

@@ -73,8 +73,10 @@ def test_the_icons_are_png_of_128_by_128(icon):
 
 def test_the_catalogue_entry_is_as_its_schema_wants_it_and_as_cmake_says():
     entry = json.loads((ROOT / "Documentation" / "LDMSeg.json").read_text(encoding="utf-8"))
-    allowed = {"$schema", "build_dependencies", "build_subdirectory", "category", "scm_revision", "scm_type", "scm_url", "tier"}
+    # without "scm_revision", which the schema would allow: with it the index clones the whole history, which is above its limit of 100 MiB
+    allowed = {"$schema", "build_dependencies", "build_subdirectory", "category", "scm_type", "scm_url", "tier"}
     assert {"$schema", "category", "scm_url"} <= set(entry) <= allowed
+    assert re.fullmatch(r"https://github\.com/[^/]+/Slicer\w+\.git", entry["scm_url"]), "the index wants a name that begins with Slicer"
     assert entry["build_dependencies"] == _set("EXTENSION_DEPENDS").split() == ["PyTorch"]
     assert entry["category"] == _set("EXTENSION_CATEGORY") and entry["scm_url"].removesuffix(".git") == _set("EXTENSION_HOMEPAGE") == HOME
 

@@ -11,8 +11,9 @@ import pytest
 from background import follow
 from LDMSegModule.Installation import Installation, InstallationError
 from LDMSegModule.Installed import Installed
+from LDMSegModule.Obstacle import obstacle
 from LDMSegModule.PythonCommand import PythonCommand
-from LDMSegModule.Requirement import BASE, HD_BET, PREPARE, SAMPLE, TORCH, Requirement
+from LDMSegModule.Requirement import BASE, HD_BET, PREPARE, PYTHON, SAMPLE, TORCH, Requirement
 
 ROOT = Path(__file__).parents[2]
 GOOD, OLD, GONE, BAD, DEADLY = (
@@ -156,9 +157,43 @@ def test_an_offline_machine_installs_from_a_folder(python, tmp_path):
     assert recorder.calls[1][:3] == source and "monai>=1.6.1" in recorder.calls[1]
 
 
+INTEL_MAC = {"system": "darwin", "machine": "x86_64", "python": (3, 12)}
+
+
+def test_on_a_slicer_for_intel_macs_torch_is_refused_before_anything_is_downloaded(python):
+    recorder = Recorder()
+    setup = Installation(python, recorder, BASE, lambda found: obstacle(found, **INTEL_MAC))
+    lacking = installed(missing=BASE)
+    said = setup.obstacle(lacking)
+    assert "PyTorch 2.8" in said and "Intel" in said and "Linux or Windows" in said and "Apple silicon" in said and "loadResult" in said
+    for install in (setup.install, lambda found: setup.install_from_folder(found, Path.cwd())):
+        with pytest.raises(InstallationError, match="cannot be installed in this Slicer"):
+            install(lacking)
+    assert recorder.calls == []
+
+
+@pytest.mark.parametrize(
+    "changed", [{"machine": "arm64"}, {"system": "linux"}, {"system": "win32", "machine": "AMD64"}], ids=["arm64", "linux", "windows"]
+)
+def test_elsewhere_nothing_stands_in_the_way(changed):
+    assert obstacle(installed(missing=BASE), **{**INTEL_MAC, **changed}) == ""
+
+
+def test_with_torch_there_the_rest_can_be_installed_on_an_intel_mac():
+    assert obstacle(installed(missing=(BASE[1],), versions={"torch": "2.8.0"}), **INTEL_MAC) == ""
+    assert obstacle(installed(versions={"torch": "2.2.2"}, outdated=(TORCH,)), **INTEL_MAC) != ""
+    assert obstacle(installed(), **INTEL_MAC) == ""
+
+
+def test_a_slicer_whose_python_is_too_old_is_told_so():
+    said = obstacle(installed(missing=BASE), system="linux", machine="x86_64", python=(3, 9))
+    assert "its Python is 3.9, expected 3.11" in said and "newer Slicer" in said
+
+
 def test_the_packages_are_those_that_the_library_says_it_needs():
     tomllib = pytest.importorskip("tomllib", reason="the standard library reads TOML from Python 3.11 on")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["requires-python"] == f">={'.'.join(map(str, PYTHON))}"
     for mine, theirs in ((BASE, project["dependencies"]), ((SAMPLE,), project["optional-dependencies"]["demo"])):
         needed = dict(re.match(r"([A-Za-z0-9_-]+)>=([\d.]+)", line).groups() for line in theirs)
         assert {r.package for r in mine} == set(needed)

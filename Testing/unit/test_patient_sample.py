@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import sys
+import types
+from pathlib import Path
+from urllib.parse import urlparse
+from urllib.request import url2pathname
 
 import pytest
 from commandline import environment
 from LDMSegModule.PatientSample import SEQUENCES, PatientSample
 from LDMSegModule.PythonCommand import PythonCommand
-
-
-class SampleData:
-    """Slicer's SampleDataLogic, as far as it is called."""
-
-    def __init__(self) -> None:
-        self.registered: dict = {}
-
-    def registerCustomSampleDataSource(self, **values) -> None:
-        self.registered = values
+from sample_data import make_module
 
 
 def sample(folder, python=None, install=None) -> tuple[PatientSample, list, list]:
@@ -42,12 +37,31 @@ def stand_in(tmp_path) -> PythonCommand:
     return PythonCommand(sys.executable, {**environment(), "PYTHONPATH": str(tmp_path), "PYTHONSAFEPATH": "1"})
 
 
-def test_it_is_registered_with_a_downloader_of_its_own(tmp_path):
-    logic = SampleData()
-    patient, _, _ = sample(tmp_path)
-    patient.register(logic, tmp_path / "icon.png")
-    assert logic.registered["customDownloader"] == patient.download and logic.registered["category"] == "LDMSeg"
-    assert len(logic.registered["fileNames"]) == len(logic.registered["nodeNames"]) == len(logic.registered["loadFiles"]) == 4
+@pytest.fixture
+def registered(tmp_path):
+    """The patient as Sample Data holds it, in a cache with a name that users have."""
+    modules = types.SimpleNamespace()
+    patient, _, _ = sample(tmp_path / "Jörg's cache" / "LDMSeg synthetic patient")
+    patient.register(make_module(modules).SampleDataLogic, tmp_path / "icon.png")
+    ((category, (source,)),) = modules.sampleDataSources.items()
+    assert category == "LDMSeg" and source.customDownloader == patient.download
+    return source
+
+
+def test_it_is_registered_with_a_name_an_address_and_a_node_for_each_file(registered):
+    assert len(registered.uris) == len(registered.fileNames) == len(registered.nodeNames) == 4
+    assert all(isinstance(value, str) for values in (registered.uris, registered.fileNames, registered.nodeNames) for value in values)
+
+
+def test_what_is_registered_is_where_the_files_are_once_they_are_made(registered, tmp_path):
+    """A script that calls `SampleData.downloadSamples` goes past the downloader: file name below the cache first, then address."""
+    pytest.importorskip("nilearn", reason="the synthetic patient needs nilearn's brain template")
+    patient, _, complaints = sample(tmp_path / "Jörg's cache" / "LDMSeg synthetic patient")
+    patient.download()
+    assert complaints == []
+    for name, address in zip(registered.fileNames, registered.uris, strict=True):
+        file = tmp_path / "Jörg's cache" / name
+        assert file.is_file() and file.samefile(url2pathname(urlparse(address).path)), Path(address)
 
 
 def test_the_real_command_makes_four_volumes_that_say_they_are_synthetic(tmp_path):

@@ -50,6 +50,7 @@ def test_the_end_is_judged_by_what_was_said_and_then_by_how_it_ended(outcome, st
         judge(said("error", message="the memory does not suffice; close other programs", exit_code=2), code=2),
         judge(code=137),
         judge(code=1, words="MemoryError"),
+        judge(code=1, words="error: [/opt/Slicer 5/bin/python-real] exit abnormally - Report the problem."),
     ],
 )
 def test_a_run_that_wanted_for_memory_is_recognised(outcome):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 import tempfile
@@ -132,7 +131,12 @@ def modules(editor: SegmentEditorWidget) -> Strict:
     self_ = Strict("SegmentEditorWidget", editor=editor)
     representation = Strict("segment editor's representation")
     representation.__dict__["self"] = lambda: self_
-    return Strict("slicer.modules", segmenteditor=Strict("segmenteditor", widgetRepresentation=lambda: representation))
+    terminologies = slicer.vtkSlicerTerminologiesModuleLogic()  # the real one
+    return Strict(
+        "slicer.modules",
+        segmenteditor=Strict("segmenteditor", widgetRepresentation=lambda: representation),
+        terminologies=Strict("terminologies", logic=lambda: terminologies),
+    )
 
 
 def add_desktop_functions(application: Application, paths: dict[str, str]) -> list[str]:
@@ -169,7 +173,6 @@ def add_desktop_functions(application: Application, paths: dict[str, str]) -> li
         setattr(util, name, lambda text, *a, **k: dialogs.ask(text))
     for name in ("confirmOkCancelDisplay", "confirmYesNoDisplay", "confirmRetryCloseDisplay"):
         setattr(util, name, lambda text, *a, **k: bool(dialogs.ask(text)))
-    util.WaitCursor = contextlib.nullcontext
     util.showStatusMessage = lambda text, duration=0: None
     QtWidgets.QFileDialog.getExistingDirectory = staticmethod(folder)
     return visited

@@ -161,9 +161,10 @@ class ctkSliderWidget(QtWidgets.QWidget):
 
 
 class ctkPathLineEdit(QtWidgets.QWidget):
-    """A path typed or browsed for."""
+    """A path typed or browsed for. As in CTK the new path is told only where it is acceptable, which an empty one is not."""
 
     currentPathChanged = Signal(str)
+    validInputChanged = Signal(bool)
     Files, Dirs, Writable = 0x002, 0x001, 0x020  # the values of QDir::Filter that CTK uses
     PYTHONQT_METHODS = {"setCurrentPath", "addCurrentPathToHistory"}
 
@@ -174,8 +175,16 @@ class ctkPathLineEdit(QtWidgets.QWidget):
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self.edit, 1)
         row.addWidget(self.browse)
-        self._filters = 0
-        self.edit.textChanged.connect(self.currentPathChanged)
+        self._filters, self._valid = 0, False
+        self.edit.textChanged.connect(self._told)
+
+    def _told(self, path: str) -> None:
+        valid, before = bool(path), self._valid
+        self._valid = valid
+        if valid:
+            self.currentPathChanged.emit(path)
+        if valid != before:
+            self.validInputChanged.emit(valid)
 
     currentPath = Property(str, lambda self: self.edit.text(), lambda self, v: self.edit.setText(v))
     settingKey = Property(str, lambda self: "", lambda self, v: None)

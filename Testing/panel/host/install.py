@@ -15,6 +15,10 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 import slicer
 from PySide6 import QtCore, QtGui, QtWidgets
 
+sys.path.append(str(Path(__file__).resolve().parents[2] / "unit"))  # also where no pytest has set the path
+
+from sample_data import make_module
+
 from host import application, counts, ctk_widgets, failures, mrml_widgets, parameternode, uiloader
 from host.proxies import VALUE_CLASSES, HostError, proxy_class, wrap
 
@@ -73,6 +77,7 @@ def install() -> Host:
     slicer.modules = application.modules(editor)
     path = str(ROOT / MODULE / f"{MODULE}.py")
     visited = application.add_desktop_functions(slicer.app, {MODULE: path})
+    sys.modules["SampleData"] = make_module(slicer.modules)
     sys.modules["slicer.parameterNodeWrapper"] = parameternode
     slicer.parameterNodeWrapper = parameternode
     translation = types.ModuleType("slicer.i18n")
