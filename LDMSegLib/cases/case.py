@@ -16,6 +16,7 @@ from LDMSegLib.cases import checks, geometry, naming
 from LDMSegLib.cases.read import read_volume
 from LDMSegLib.cases.volume import Volume
 from LDMSegLib.errors import InputError
+from LDMSegLib.sequences.identified import Identified
 from LDMSegLib.specification import Sequence
 
 # Less than this and the brains are in different places altogether: nothing a registration note would mend.
@@ -63,7 +64,8 @@ class Case:
     `volumes` all have the reference's shape and affine; each keeps its own file's path and header, so the header of
     `volumes[reference]` is the one to write results with. `missing` names the sequences that are not there. A case that was
     prepared from raw scans has a `home`: there, and not on its own grid, the result belongs. `evened` are the same images without
-    their uneven brightness, or empty where that was not looked for (see `cases.shading`).
+    their uneven brightness, or empty where that was not looked for (see `cases.shading`). `identified` says which image became which
+    sequence and why.
     """
 
     id: str
@@ -73,6 +75,7 @@ class Case:
     missing: tuple[str, ...] = ()
     home: Home | None = None
     evened: Mapping[str, Volume] = field(default_factory=dict)
+    identified: Identified = Identified()
 
     @property
     def grid(self) -> Volume:

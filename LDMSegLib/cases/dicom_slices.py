@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,8 @@ class Acquisition:
     """How a series was acquired; times in ms, angle in degrees, None or () where the header doesn't say.
 
     `contrast` True: an agent is named; False: the header says there was none; None: nothing is said, which after many a
-    scanner means nothing at all. `clock` is when acquisition began, in seconds of the day.
+    scanner means nothing at all. `clock` is when acquisition began, in seconds of the day;
+    `day` counts days from a fixed one, so that two clocks compare over midnight, None where no date belongs to the clock.
     """
 
     repetition_time: float | None = None
@@ -37,6 +39,7 @@ class Acquisition:
     image_type: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
     clock: float | None = None
+    day: int | None = None
 
 
 @dataclass(frozen=True)
@@ -183,7 +186,7 @@ def _acquisition(header: Any, places: list[Any]) -> Acquisition:
         words=tuple(
             str(header.get(name)) for name in ("SeriesDescription", "ProtocolName", "SequenceName", "PulseSequenceName") if header.get(name)
         ),
-        clock=_clock(str(header.get("AcquisitionTime", "") or header.get("AcquisitionDateTime", "")[8:] or header.get("SeriesTime", ""))),
+        **dict(zip(("day", "clock"), _when(header), strict=True)),
     )
 
 
@@ -227,6 +230,27 @@ def _words(value: Any) -> tuple[str, ...]:
     if value is None or value == "":
         return ()
     return (value,) if isinstance(value, str) else tuple(str(v) for v in value)
+
+
+def _when(header: Any) -> tuple[int | None, float | None]:
+    """Day and seconds of the day of the acquisition: the first date and time that belong together, else the first time."""
+    acquired = str(header.get("AcquisitionDateTime", "") or "")
+    pairs = [
+        (str(header.get("AcquisitionDate", "") or ""), str(header.get("AcquisitionTime", "") or "")),
+        (acquired[:8], acquired[8:].split("+")[0].split("-")[0]),
+        (str(header.get("SeriesDate", "") or ""), str(header.get("SeriesTime", "") or "")),
+    ]
+    whole = [(_day(date), _clock(time)) for date, time in pairs]
+    both = next((pair for pair in whole if None not in pair), None)
+    return both or (None, next((clock for _, clock in whole if clock is not None), None))
+
+
+def _day(date: str) -> int | None:
+    """A DICOM date as a count of days; None where it is none."""
+    try:
+        return datetime.strptime(date.replace(".", ""), "%Y%m%d").toordinal()
+    except ValueError:
+        return None
 
 
 def _clock(time: str) -> float | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from LDMSegLib.cases.case import Case, Images, assemble, case_id, known_files, look_at, missing_from, read_images, reference_of
 from LDMSegLib.cases.checks import image_warnings
-from LDMSegLib.cases.naming import find_case, find_cohort
+from LDMSegLib.cases.naming import Assignment, find_cohort, find_files, tell_apart
 from LDMSegLib.cases.plan import AUTOMATIC, NEVER, Plan, Wishes, plan
 from LDMSegLib.cases.preparation import prepare_case
 from LDMSegLib.cases.prepared import Prepared
@@ -17,6 +17,8 @@ from LDMSegLib.cases.space import find_space
 from LDMSegLib.errors import InputError
 from LDMSegLib.events import Reporter
 from LDMSegLib.results.source import DicomSource
+from LDMSegLib.sequences.identified import CERTAIN, Identified, Use, order
+from LDMSegLib.sequences.site_rules import SiteRules
 from LDMSegLib.specification import Specification
 
 
@@ -37,15 +39,36 @@ class Found:
     images: Images
     notes: tuple[str, ...] = ()
     sources: Mapping[str, DicomSource] = field(default_factory=dict)
+    identified: Identified = Identified()
+
+
+NO_RULES = SiteRules()
 
 
 def read_files(files: Mapping[str, Path], specification: Specification, id: str | None = None) -> Found:
-    """Read one NIfTI file a sequence; raises InputError as `load_case`."""
+    """Read one NIfTI file a sequence, as the user named them; raises InputError as `load_case`."""
     known = known_files(files, specification)
-    return Found(id or case_id(list(known.values())), read_images(known))
+    named = Identified(tuple(Use(name, file.name, CERTAIN, "it was named by the user") for name, file in known.items()))
+    return Found(id or case_id(list(known.values())), read_images(known), identified=named)
 
 
-def read_folder(folder: Path, specification: Specification, id: str | None = None, numbers: Mapping[str, int] | None = None) -> Found:
+def read_named(files: list[Path], specification: Specification, rules: SiteRules = NO_RULES) -> Found:
+    """Read NIfTI files that are told apart by their names; raises InputError as `tell_apart` and `load_case`."""
+    return _read_assigned(tell_apart(files, specification.sequences, rules), specification, None)
+
+
+def _read_assigned(assigned: Assignment, specification: Specification, id: str | None) -> Found:
+    known = known_files(assigned.files, specification)
+    return Found(id or case_id(list(known.values())), read_images(known), assigned.notes, identified=assigned.identified)
+
+
+def read_folder(
+    folder: Path,
+    specification: Specification,
+    id: str | None = None,
+    numbers: Mapping[str, int] | None = None,
+    rules: SiteRules = NO_RULES,
+) -> Found:
     """Read a folder of NIfTI files, told apart by their names, or of DICOM series, told apart by what they say of themselves.
 
     Args:
@@ -53,6 +76,7 @@ def read_folder(folder: Path, specification: Specification, id: str | None = Non
         specification: the bundle's.
         id: what to call the case; by default as `read_files`, or the folder's name.
         numbers: sequence name → number of the DICOM series that it is, where the user says so.
+        rules: the site's own, which come before what names and descriptions say.
 
     Raises:
         InputError: it holds no case, a series is damaged, or which image is which cannot be told.
@@ -64,8 +88,8 @@ def read_folder(folder: Path, specification: Specification, id: str | None = Non
             raise InputError(
                 f"a series number was given for {next(iter(numbers))}, but {folder} holds no DICOM series; give one file for each sequence"
             )
-        return read_files(find_case(folder, specification.sequences), specification, id)
-    return _read_study(folder, specification, id or folder.resolve().name, numbers or {})
+        return _read_assigned(find_files(folder, specification.sequences, rules), specification, id)
+    return _read_study(folder, specification, id or folder.resolve().name, numbers or {}, rules)
 
 
 def find_cases(folder: Path, specification: Specification) -> list[tuple[str, Path]]:
@@ -82,14 +106,14 @@ def find_cases(folder: Path, specification: Specification) -> list[tuple[str, Pa
     return find_cohort(folder, specification.sequences, is_dicom_folder)
 
 
-def _read_study(folder: Path, specification: Specification, id: str, numbers: Mapping[str, int]) -> Found:
+def _read_study(folder: Path, specification: Specification, id: str, numbers: Mapping[str, int], rules: SiteRules) -> Found:
     from LDMSegLib.cases.dicom import read_dicom_folder, read_series, reject_different_patients
     from LDMSegLib.cases.identify import candidates_of_series, identify
 
     series = read_dicom_folder(folder)
     unusable = [one.problem for one in series if one.problem]
     named = {name: _numbered(series, folder, name, number) for name, number in numbers.items()}
-    others = candidates_of_series(one for one in series if one not in named.values())
+    others = candidates_of_series((one for one in series if one not in named.values()), rules)
     said = {name: candidates_of_series([one])[0] for name, one in named.items()}
     told = identify(others, specification.sequences, said)
     if told.questions:
@@ -102,7 +126,9 @@ def _read_study(folder: Path, specification: Specification, id: str, numbers: Ma
     reject_different_patients(list(chosen.values()))
     volumes = {name: read_series(one) for name, one in chosen.items()}
     sources = {name: DicomSource(one.name, one.uid, one.files) for name, one in chosen.items()}
-    return Found(id, look_at(volumes), (*told.guesses, *unusable), sources)
+    identified = told.identified()
+    identified = Identified(order(identified.used, specification.sequence_names), identified.unused)
+    return Found(id, look_at(volumes), (*told.guesses, *unusable), sources, identified)
 
 
 def _numbered(series: list, folder: Path, name: str, number: int):
@@ -128,6 +154,8 @@ def to_case(found: Found, specification: Specification, wishes: Wishes, reporter
         InputError: see `prepare_case` and `assemble`.
     """
     images = found.images
+    if found.identified.used:
+        reporter.inputs(found.identified.lines(), **found.identified.record())
     reference, notes = reference_of(tuple(images.volumes), specification)
     space = find_space(specification.grid.space)
     todo = plan(images.volumes, images.findings, reference, wishes) if space else Plan()
@@ -156,4 +184,4 @@ def to_case(found: Found, specification: Specification, wishes: Wishes, reporter
         read = Read(prepared.case, prepared, found.sources)
     for warning in read.case.warnings:
         reporter.warning(warning)
-    return read
+    return replace(read, case=replace(read.case, identified=found.identified))
