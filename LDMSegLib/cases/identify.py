@@ -8,6 +8,7 @@ silently.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from LDMSegLib.cases import contrast, contrast_table
 from LDMSegLib.cases.candidates import (
@@ -24,8 +25,9 @@ from LDMSegLib.cases.evidence import OTHER, from_timing
 from LDMSegLib.cases.t1_pair import features_of, split_t1, t1_image, tell_pair
 from LDMSegLib.sequences.names import Named, sequences_in
 from LDMSegLib.sequences.preference import Image, prefer
+from LDMSegLib.sequences.reading import WITH, WITHOUT
 from LDMSegLib.sequences.site_rules import NONE
-from LDMSegLib.sequences.t1 import settle
+from LDMSegLib.sequences.t1 import T1Image, settle
 from LDMSegLib.specification import Sequence
 
 __all__ = ["CERTAIN", "GUESS", "LIKELY", "Candidate", "Choice", "Identification", "candidates_of_files", "candidates_of_series", "identify"]
@@ -157,15 +159,18 @@ class _Search:
         if not images:
             return
         named = {c.candidate for c in (*self.found["t1n"], *self.found["t1c"])}
-        settled = settle([t1_image(one) for one in images], lambda a, b: tell_pair(images[a], images[b]))
-        for candidate, verdict in zip(images, settled.verdicts, strict=True):
+        by_user = [(self.said[name], contrast) for name, contrast in (("t1n", WITHOUT), ("t1c", WITH)) if name in self.said]
+        every = [*images, *(one for one, _ in by_user)]
+        known = [_as_named(t1_image(one), contrast) for one, contrast in by_user]
+        settled = settle([*(t1_image(one) for one in images), *known], lambda a, b: tell_pair(every[a], every[b]))
+        for candidate, verdict in zip(images, settled.verdicts, strict=False):  # those that the user named come last
             if verdict.sequence:
                 self._add(verdict.sequence, candidate, verdict.certainty, verdict.reason)
             else:
                 self.left_out.append((candidate.name, verdict.reason))
         asked = [name for name in settled.asked if not any(c.candidate in named for c in self.found[name])]
         if asked:
-            about = [images[i] for i in settled.about]
+            about = [every[i] for i in settled.about]
             verb = "is a T1 image" if len(about) == 1 else "are T1 images"
             sentence = f"{_listed(about)} {verb}, but {settled.why}; name them with --t1n and --t1c"
             for name in asked:
@@ -221,6 +226,11 @@ class _Search:
         chosen = fits[taken.best]
         self.left_out += [(fits[i].candidate.name, f"another {name}; {why}") for i, why in taken.losers]
         return Choice(name, chosen.candidate, chosen.certainty, f"{chosen.reason}, and of {len(fits)} such images it is {taken.why}")
+
+
+def _as_named(image: T1Image, contrast: str) -> T1Image:
+    """A T1 that the user named: whatever its own words say, and its header where that agrees."""
+    return replace(image, contrast=contrast, tag=image.tag if image.tag is (contrast == WITH) else None)
 
 
 def _image(choice: Choice) -> Image:
