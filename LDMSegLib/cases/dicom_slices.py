@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from LDMSegLib.errors import InputError
+from LDMSegLib.sequences.t1 import tag_of
 
-_NO_AGENT = ("", "no", "none", "n", "na", "n/a", "without", "0")
 _NO_IMAGES = ("SEG", "PR", "SR", "KO", "RTSTRUCT")
 _MR_STORAGE = "1.2.840.10008.5.1.4.1.1.4"
 
@@ -171,7 +171,7 @@ def _acquisition(header: Any, places: list[Any]) -> Acquisition:
     if named is not None:
         contrast, agent = True, agent or str(named.get("CodeMeaning", ""))
     elif "ContrastBolusAgent" in header and header.ContrastBolusAgent:
-        contrast = agent.lower() not in _NO_AGENT
+        contrast = tag_of(agent)
     timing, modifier = "MRTimingAndRelatedParametersSequence", "MRModifierSequence"
     return Acquisition(
         repetition_time=_number(_find(places, "RepetitionTime", timing)),

@@ -14,7 +14,7 @@ from pathlib import Path
 from LDMSegLib.sequences import text
 from LDMSegLib.sequences.identified import CERTAIN
 from LDMSegLib.sequences.names import Named, named, without_entities
-from LDMSegLib.sequences.reading import UNCLEAR, Reading, is_sequence, read, read_words, without_target
+from LDMSegLib.sequences.reading import FLAIR, T1, T2, UNCLEAR, Reading, is_sequence, read, read_words, without_target
 from LDMSegLib.sequences.site_rules import NONE, SiteRules
 from LDMSegLib.sequences.t1 import NATIVE, T1Image, settle
 from LDMSegLib.specification import Sequence
@@ -53,7 +53,7 @@ def read_files(
     files, stems = list(files), list(stems)
     ruled = [rules.match(stem) for stem in stems]
     open_ = [i for i, rule in enumerate(ruled) if rule is None]
-    readings = dict(zip(open_, _readings([stems[i] for i in open_], [files[i] for i in open_]), strict=True))
+    readings = dict(zip(open_, _with_folders([stems[i] for i in open_], [files[i] for i in open_]), strict=True))
     found: dict[int, NamedFile] = {}
     told = {i: named(readings[i], stems[i], sequences) for i in open_}
     for i, rule in enumerate(ruled):
@@ -103,19 +103,24 @@ def _superfluous(k: int, verdicts: tuple, images: list[T1Image]) -> bool:
     return bool(said) and not images[k].contrast
 
 
-def _readings(stems: list[str], files: list[Path]) -> list[Reading]:
-    """Read each name without what all share."""
-    said = [without_target(text.words(without_entities(stem))) for stem in stems]
-    if len(said) < 2:
-        return [_or_folder(read_words(tuple(one)), file, files) for one, file in zip(said, files, strict=True)]
-    shared = set.intersection(*(set(one) for one in said))
-    alike = len({read_words(tuple(one)).family for one in said}) == 1
-    kept = [tuple(_own(one, shared, alike)) for one in said]
-    readings = [read_words(one) for one in kept]
+def _with_folders(stems: list[str], files: list[Path]) -> list[Reading]:
+    return [_or_folder(one, file, files) for one, file in zip(read_together(stems), files, strict=True)]
+
+
+def read_together(texts: Many[str]) -> list[Reading]:
+    """Read the names of one case's images, each without what all that name a sequence share."""
+    said = [without_target(text.words(without_entities(one))) for one in texts]
+    whole = [read_words(tuple(one)) for one in said]
+    sequences = [k for k, one in enumerate(whole) if one.families or one.family in (T1, T2, FLAIR)]
+    if len(sequences) < 2:
+        return whole
+    shared = set.intersection(*(set(said[k]) for k in sequences))
+    alike = len({whole[k].family for k in sequences}) == 1
+    readings = [read_words(tuple(_own(one, shared, alike))) for one in said]
     t1 = [i for i, one in enumerate(readings) if one.family == "t1"]
     if len(t1) == 1 and not readings[t1[0]].contrast:
         readings[t1[0]] = _only_shared(readings[t1[0]], said[t1[0]])
-    return [_or_folder(one, file, files) for one, file in zip(readings, files, strict=True)]
+    return readings
 
 
 def _own(said: list[str], shared: set[str], alike: bool) -> list[str]:

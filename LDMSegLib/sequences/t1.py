@@ -17,6 +17,9 @@ from typing import Protocol
 
 from LDMSegLib.sequences.identified import CERTAIN, LIKELY
 from LDMSegLib.sequences.reading import EITHER, UNCLEAR, WITH, WITHOUT
+from LDMSegLib.sequences.text import words
+from LDMSegLib.sequences.vocabulary import UNENHANCED
+from LDMSegLib.sequences.vocabulary import WITHOUT as WITHOUT_WORDS
 
 # Two acquisitions nearer in time than this may be one, reconstructed twice.
 FEWEST_MINUTES = 1.0
@@ -73,6 +76,14 @@ class Settled:
     asked: tuple[str, ...] = ()
     why: str = ""
     about: tuple[int, ...] = ()
+
+
+def tag_of(entry: str) -> bool | None:
+    """What the header's entry for the agent says: True where it names one, False where it says none, None where it is empty."""
+    said = words(entry)
+    if not said:
+        return None
+    return not (set(said) <= {"n", "na", "a", "0", *UNENHANCED} or said[0] in WITHOUT_WORDS)
 
 
 def minutes_between(first: T1Image, second: T1Image) -> float | None:
