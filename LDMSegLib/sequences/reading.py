@@ -129,15 +129,21 @@ def _other(said: tuple[str, ...], strong: set[str]) -> str:
         for word in said:
             if word in group and not _innocent(word, said, strong):
                 return f'"{word}" names {what}'
-    if ("t2", "star") in pairs or ("t2", "stern") in pairs:
-        return '"star" names susceptibility-weighted or T2*'
+    for word in said:
+        if begun := next((what for start, what in v.OTHER_STARTS.items() if word.startswith(start)), ""):
+            return f'"{word}" names {begun}'
+    star = next((b for a, b in pairs if a in v.T2 and b in v.STAR), "")
+    if star:
+        return f'"{star}" names susceptibility-weighted or T2*'
     if ("phase", "contrast") in pairs or ("phasen", "kontrast") in pairs:
         return '"phase contrast" names angiography'
     if "phase" in there and not {"wrap", "oversampling", "late", "delayed", "spaete", "encoding", "enc", "dir"} & there:
         return '"phase" names a phase image'
     if "minus" in there and {("post", "minus"), ("minus", "pre"), ("minus", "nativ"), ("minus", "native")} & pairs:
         return '"minus" names a subtraction'
-    if any(len(w) > 2 and w[0] == "b" and w[1:].isdigit() for w in said) and not strong:
+    if (
+        any(len(w) > 1 and w[0] == "b" and w[1:].isdigit() for w in said) or any(a == "b" and b.isdigit() for a, b in pairs)
+    ) and not strong:
         return "a b-value names diffusion"
     if {"opp", "outphase", "opposed", "outofphase"} & there or {("fat", "only"), ("dixon", "f"), ("dixon", "fat"), ("out", "of")} & pairs:
         return "it is a fat or opposed-phase image"
@@ -185,6 +191,8 @@ def _contrast(said: tuple[str, ...]) -> tuple[str, str]:
                 why = why or _unclear(said, i)
             mentions.add(said_here)
             used |= taken
+    if "iv" in said and said.index("iv") not in used and not mentions:
+        return UNCLEAR, 'it says "iv" and not what was given'
     for i in range(len(said)):
         if i not in used and (alone := _alone(said, i)):
             mentions.add(alone)
@@ -235,7 +243,7 @@ def _is_agent(said: list[str], i: int) -> bool:
         glued = word == "c" and before in v.T1 | v.WEAK_T1
         if word == "con":
             return before in strong and (after == "" or not agent(after))
-        if word in ("agent", "injection", "inj", "mezzo", "contrast") and (agent(before) or agent(after)):
+        if word in ("agent", "mezzo") and (agent(before) or agent(after)):
             return True
         short = word in ("cm", "c", "k", "iv", "ku", "sk", "mc") and before in ("w", "m", "o", "s", "z", "con", "com")
         return glued or short or before in strong or after in ("plus", "minus")
@@ -273,7 +281,7 @@ def _of_agent(said: list[str], i: int) -> tuple[str, set[int]]:
         used.add(end + 1)
     joined = any(w in v.AND for w in left)
     if kinds:
-        told = _combined(kinds, joined)
+        told = _combined([w for w in left if _kind(w)], joined)
         return (EITHER if right and right != told else told), used
     if right:
         return right, used
@@ -286,14 +294,15 @@ def _of_agent(said: list[str], i: int) -> tuple[str, set[int]]:
     return WITH, used
 
 
-def _combined(kinds: list[str], joined: bool) -> str:
+def _combined(operators: list[str], joined: bool) -> str:
     """The operators in front of an agent: "no post" is without, "with and without" either."""
-    if len(set(kinds)) == 1:
-        return kinds[0]
+    kinds = {_kind(word) for word in operators}
+    if len(kinds) == 1:
+        return kinds.pop()
     if joined:
         return EITHER
     # A negation in front of the rest is about all of it; behind it the nearest word is about the agent.
-    return WITHOUT if kinds[0] == WITHOUT else EITHER
+    return WITHOUT if operators[0] in v.WITHOUT else EITHER
 
 
 def _kind(word: str) -> str:
@@ -309,7 +318,26 @@ def _of_something_else(said: list[str], i: int) -> bool:
     word, rest = said[i], said[i + 1 :]
     if word in v.BEFORE | v.AFTER and word not in v.WEAK_OPERATORS:
         return bool(rest) and agent(rest[0])
-    if word in ("plus", "minus", "yok", "nashi", "ari", "go", "mae", "once", "sonra", "positive", "negative", "neg", "olmadan", "nelkul"):
+    if word in (
+        "plus",
+        "minus",
+        "yok",
+        "nashi",
+        "ari",
+        "go",
+        "mae",
+        "once",
+        "sonra",
+        "positive",
+        "negative",
+        "neg",
+        "olmadan",
+        "nelkul",
+        "siz",
+        "suz",
+        "free",
+        "frei",
+    ):
         return False
     if word in v.WITHOUT and word not in ("s", "o"):
         return bool(rest) and not (rest[0] in v.PLANE or is_sequence(rest[0]))
@@ -317,7 +345,7 @@ def _of_something_else(said: list[str], i: int) -> bool:
 
 
 def _unknown(word: str) -> bool:
-    return len(word) > 1 and word.isalpha() and not known(word)
+    return word.isalpha() and not known(word)
 
 
 def _unclear(said: list[str], i: int) -> str:
@@ -345,7 +373,7 @@ def _alone(said: list[str], i: int) -> str:
             return EITHER
         ends = not rest or (word == "plus" and is_sequence(rest[0])) or rest[0] in v.PLANE
         before = said[i - 1] if i else ""
-        return WITH if ends and (word != "plus" or before in v.T1 | v.WEAK_T1) else ""
+        return WITH if ends and (word != "plus" or not rest or before in v.T1 | v.WEAK_T1) else ""
     if word in v.WEAK_OPERATORS or (word in v.BEFORE and word in ("basal", "plan", "blank", "simple", "sade") and not _names_t1(said)):
         return ""
     if word in ("native", "nativ") and rest and rest[0] == "space":

@@ -36,7 +36,7 @@ _SCRIPTS = {
     **{"增强后": " post contrast ", "增强前": " pre contrast ", "增强": " contrast ", "平扫": " plain ", "강조": " ", "조영": " contrast "},
     **{"前": " mae ", "後": " go ", "差分": " subtraction ", "拡散": " diffusion ", "灌流": " perfusion "},
 }
-_AGENT = r"(?:gd|gad|gado\w*|gada\w*|km|ce|c|iv|inj\w*|contrast\w*|kontrast\w*|contr|pdc|mdc|cm|mc|zoei|zouei|dotarem|magnevist)"
+_AGENT = r"(?:gd|gad|gado\w*|gada\w*|km|ku|ce|c|k|iv|inj\w*|contrast\w*|kontrast\w*|contr|pdc|mdc|cm|mc|zoei|zouei|dotarem|magnevist)"
 _SIGNS = (
     (r"t2\s?(w?)\s?\*", r" t2star "),
     (r"(?<![a-z0-9])w\s?/\s?wo(?![a-z0-9])", " wwo "),
@@ -174,6 +174,20 @@ def known(word: str) -> bool:
 
 _ALL = frozenset().union(
     *(v.T1, v.T2, v.FLAIR, v.PROTON_DENSITY, v.WEAK_T1, v.WEAK_T2, v.WEAK_FLAIR, v.FLUID_NULLED, v.GRADIENT_ECHO, *v.OTHER.values()),
-    *(v.ANOTHER_PART, v.BRAIN, v.AGENT, v.WEAK_AGENT, v.UNENHANCED, v.ENHANCED, v.WITHOUT, v.WITH, v.BEFORE, v.AFTER, v.BOTH, v.AND),
+    *(
+        v.ANOTHER_PART,
+        v.BRAIN,
+        v.STAR,
+        v.AGENT,
+        v.WEAK_AGENT,
+        v.UNENHANCED,
+        v.ENHANCED,
+        v.WITHOUT,
+        v.WITH,
+        v.BEFORE,
+        v.AFTER,
+        v.BOTH,
+        v.AND,
+    ),
     *(v.ARTICLE, v.SURGERY, v.SURGERY_WHOLE, v.TARGET, v.PLANE, v.TECHNIQUE, v.FAT_OBJECT),
 )

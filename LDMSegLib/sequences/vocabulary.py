@@ -29,35 +29,27 @@ WEAK_T1 = _words(
 WEAK_T2 = _words("frfse haste ssfse")
 WEAK_FLAIR = _words("fl tirm spcir spacer tir2d spaceflair")
 # Beside "t2" these make it a FLAIR: an inversion that nulls fluid.
-FLUID_NULLED = _words("fl df tirm ir darkfluid spcir flair fluid")
+FLUID_NULLED = _words("fl df tirm ir darkfluid spcir flair fluid tir da")
 # Beside "t2" these make it a T2*: a gradient echo has no T2.
-GRADIENT_ECHO = _words("gre ffe flash fl2d fl3d fe fe2d fe3d fgre merge grass")
+GRADIENT_ECHO = _words("gre ffe flash fl2d fl3d fe fe2d fe3d fgre merge grass eg gradient gradienten gradiente gradientecho gradienti")
 
 # --- other kinds of image: none of the structural sequences, whatever else is said ---------------------------------------------------
 
 OTHER = {
     "a localizer or calibration": _words(
-        "localizer localiser locator loc lokalizer scout scouts survey surview topogram topo plane 3plane threeplane triplane aahead "
-        "aahscout aascout smartbrain calibration cal calib asset refscan senseref coilsens coilsurvey shim b0map b1map fieldmap fmap "
-        "fieldmapping prescan sbref lokalisator lokator ubersicht uebersicht pilot reperage"
+        "localizer localiser locator loc lokalizer scout scouts survey surview topogram topo plane 3plane threeplane triplane aahead aahscout aascout smartbrain calibration cal calib asset refscan senseref coilsens coilsurvey shim b0map b1map fieldmap fmap fieldmapping prescan sbref lokalisator lokator ubersicht uebersicht pilot reperage topogramme scanogram scanogramme scano"
     ),
     "diffusion": _words(
-        "adc eadc dadc dwi dw dti dmri dsi hardi noddi tensor trace tracew trw ep2d ep3d epi ssepi diff diffusion difusion difusao "
-        "diffusione diffusie diffusjon dyfuzja difuzyon diffuziya diffuzija dwibs ivim resolve colfa faweighted rdwi msdwi dki fiber "
-        "tractography traktographie ddwi kakusan"
+        "adc eadc dadc dwi dw dti dmri dsi hardi noddi tensor trace tracew trw ep2d ep3d epi ssepi diff diffusion difusion difusao diffusione diffusie diffusjon dyfuzja difuzyon diffuziya diffuzija dwibs ivim resolve colfa faweighted rdwi msdwi dki fiber tractography traktographie ddwi kakusan fractional aniso anisotropy"
     ),
     "susceptibility-weighted or T2*": _words(
-        "swi swan swip swim venbold bsi minip mip t2star t2stern t2s r2star r2s medic hemo haemo hemosiderin qsm fieldecho susceptibility "
-        "suszeptibilitat sws pha"
+        "swi swan swip swim venbold bsi minip mip t2star t2stern t2s r2star r2s medic hemo haemo hemosiderin qsm fieldecho susceptibility suszeptibilitat sws pha heme hemorrhage blut"
     ),
     "perfusion": _words(
-        "perf perfusion perfusie perfusione perfuzja perfuzyon perfusao perfuziya perfuzija pwi dsc dce asl pcasl pasl casl 3dasl cbf cbv "
-        "rcbv rcbf rmtt mtt ttp tmax tmip ktrans kep permeability pbp gbp leakage bolus dyn dynamic dynamique dinamico dinamica dynamisch "
-        "dynamik twist iauc timetopeak"
+        "perf perfusion perfusie perfusione perfuzja perfuzyon perfusao perfuziya perfuzija pwi dsc dce asl pcasl pasl casl 3dasl cbf cbv rcbv rcbf rmtt mtt ttp tmax tmip ktrans kep permeability pbp gbp leakage bolus dyn dynamic dynamique dinamico dinamica dynamisch dynamik twist iauc timetopeak rbv rbf relcbv relmtt relcbf"
     ),
     "angiography": _words(
-        "tof mra mrv mrangio angio angiography angiographie angiografia angiografie venography venographie pca pcmra inhance cemra trance "
-        "arteries arterien carotid carotids willis venen sinusvenen vessels phlebo"
+        "tof mra mrv mrangio angio angiography angiographie angiografia angiografie venography venographie pca pcmra inhance cemra trance arteries arterien carotid carotids willis venen sinusvenen vessels phlebo venc"
     ),
     "a subtraction": _words(
         "sub subs subtr subtraction subtracted subtract subtraktion subtraktie soustraction sustraccion substraccion sottrazione "
@@ -79,6 +71,20 @@ OTHER = {
 }
 """What kind of image → the words that tell it."""
 
+OTHER_STARTS = {
+    **dict.fromkeys(("subtra", "substra", "soustr", "sottra"), "a subtraction"),
+    **dict.fromkeys(("diffus", "difus", "dyfuz", "tractogr", "traktogr"), "diffusion"),
+    **dict.fromkeys(("perfus", "perfuz"), "perfusion"),
+    **dict.fromkeys(("angiogr", "venogra", "arteriogr"), "angiography"),
+    **dict.fromkeys(("spectrosc", "spektrosk", "espectrosc", "spettrosc"), "spectroscopy"),
+    **dict.fromkeys(("localiz", "localis", "lokalis", "lokaliz", "reperag"), "a localizer or calibration"),
+    **dict.fromkeys(("suscept", "suszept"), "susceptibility-weighted or T2*"),
+}
+"""How such words begin in most languages."""
+
+STAR = _words("star stern etoile estrella estrela stella asterisco gwiazdka gwiazda yildiz ster stjarna stjerne zvezda")
+"""The star of T2* written out: it counts beside "t2"."""
+
 ANOTHER_PART = _words(
     "spine spinal cspine tspine lspine hws bws lws cervical thoracic lumbar rachis columna colonna wervelkolom kregoslup neck hals cou "
     "cuello collo pescoco orbit orbits orbita orbitas orbite orbiten iac iacs cai pituitary sella hypophyse hypophysis ipofisi hipofise "
@@ -92,11 +98,7 @@ BRAIN = _words(
 # --- contrast agent ------------------------------------------------------------------------------------------------------------------
 
 AGENT = _words(
-    "gd gad ce km mdc pdc contr contra contrst ctst ctrst cntr cont ivkm kontrasti agent agente bolusgd magnevist dotarem prohance "
-    "multihance omniscan clariscan primovist eovist vueway elucirem optimark ablavar vasovist artirem dotagita magnograf feraheme "
-    "ferumoxytol dtpa zoei zouei zoueizai mezzo injection injektion iniezione inyeccion injecao injektie inj inject injected injecte "
-    "injectee injiziert inyectado injetado vvedeniya vvedenie kontrastirovaniya kontrastirovanie kontrastirovannyj usileniya usileniem "
-    "usilenie kva ku cm mc con sk srodka srodek srodkiem"
+    "gd gad ce km mdc pdc contr contra contrst ctst ctrst cntr cont ivkm kontrasti agent agente bolusgd magnevist dotarem prohance multihance omniscan clariscan primovist eovist vueway elucirem optimark ablavar vasovist artirem dotagita magnograf feraheme ferumoxytol dtpa zoei zouei zoueizai mezzo injection injektion iniezione inyeccion injecao injektie inj inject injected injecte injectee injiziert inyectado injetado vvedeniya vvedenie kontrastirovaniya kontrastirovanie kontrastirovannyj usileniya usileniem usilenie kva ku cm mc con sk srodka srodek srodkiem cte"
 )
 AGENT_STARTS = ("gado", "gada", "gdd", "gdbt", "gdbo", "contrast", "kontras", "kontrast", "enhanc", "tehoste")
 # What may follow "contrast" or "kontrast" in one word without a doubt that an agent is meant.
@@ -105,34 +107,30 @@ AGENT_ENDINGS = re.compile(
     r"verstae?rkt|enhanced|agent|irovan\w*|n\w{1,3})"
 )
 # These count only beside a word or sign that says with, without, before or after.
-WEAK_AGENT = _words("c cm mc con cont ku sk iv k agent injection inj mezzo")
+WEAK_AGENT = _words("c cm mc con cont sk iv k agent mezzo")
 
 # Each says that no agent was given in one word.
 UNENHANCED = _words(
-    "unenhanced nonenhanced noncontrast nocontrast precontrast pregd pregad pregado nce ncon unenh noenh kontrastsiz kontrastfri "
-    "kontrastlos ungadded unverstarkt unverstaerkt kontrastfrei kontrastita kontrastiton kontrastmittelfrei contrastfree hizoei hizouei "
-    "beskontrastnyj beskontrastnoe beskontrastno nieenhanced"
+    "unenhanced nonenhanced noncontrast nocontrast precontrast pregd pregad pregado nce ncon unenh noenh kontrastsiz kontrastfri kontrastlos ungadded unverstarkt unverstaerkt kontrastfrei kontrastita kontrastiton kontrastmittelfrei contrastfree hizoei hizouei beskontrastnyj beskontrastnoe beskontrastno nieenhanced woc nonc"
 )
 ENHANCED = _words(
-    "enhanced enh enhance enhancement augmented verstarkt verstaerkt realce realzado contrastado contrastada rehausse kontrastli"
+    "enhanced enh enhance enhancement augmented verstarkt verstaerkt realce realzado contrastado contrastada rehausse kontrastli wc"
 )
 
 WITHOUT = _words(
-    "without wo wout no non not none nil w0 ohne kein keine keinen nein sans sin sem nao senza zonder geen bez brak nie utan uden uten "
-    "ikke inte ingen yok olmadan nashi nasi minus negative neg un ilman nelkul fara net o free frei"
+    "without wo wout no non not none nil w0 ohne kein keine keinen nein sans sin sem nao senza zonder geen bez brak nie utan uden uten ikke inte ingen yok olmadan nashi nasi minus negative neg un ilman nelkul fara net o free frei siz suz"
 )
 WITH = _words("with mit avec com met med plus ile ari aru positive z s w con m sa so")
 BEFORE = _words(
-    "pre pree previo previa previamente prima vor vorher prae pra avant antes before bef prior przed oncesi oncesinde once innan fore "
-    "foer forut mae do voor prekm native nativ nativo nativa natif natywne natywny natywna nativnyj nativnoe nativno nativnaya plain plan "
-    "baseline basal basale basaal blanco blanko blank simple leer leeraufnahme tanjun tanjyun sade prekontrast predkontrast"
+    "pre pree previo previa previamente prima vor vorher prae pra avant antes before bef prior przed oncesi oncesinde once innan fore foer forut mae do voor prekm native nativ nativo nativa natif natywne natywny natywna nativnyj nativnoe nativno nativnaya plain plan baseline basal basale basaal blanco blanko blank simple leer leeraufnahme tanjun tanjyun sade prekontrast predkontrast basali diretta diretto dirette avt zoeimae zoueimae v nativnye"
 )
 AFTER = _words(
-    "post poste nach nachher apres tras despues dopo apos pos after aft afterwards sonra sonrasi sonrasinda posle efter etter na po go "
-    "ato delayed delay late spaet spat tardif tardive tardivo tardio postkontrast postinj posadministration pozdnie"
+    "post poste nach nachher apres tras despues dopo apos pos after aft afterwards sonra sonrasi sonrasinda posle efter etter na po go ato delayed delay late spaet spat tardif tardive tardivo tardio postkontrast postinj posadministration pozdnie ap n zoeigo zoueigo nacontrast nakontrast spataufnahme spaetaufnahme"
 )
 # Of the words above, those that mean too much else: they count only directly beside an agent.
-WEAK_OPERATORS = _words("do na po go ato voor for once z s w m o tras con med sa so met com ile ari aru no non not nie net prima un plan")
+WEAK_OPERATORS = _words(
+    "do na po go ato voor for once z s w m o tras con med sa so met com ile ari aru no non not nie net prima un plan v n ap siz suz"
+)
 BOTH = _words("wwo withandwithout prepost prepostcontrast avecsans mitohne bilan")
 AND = _words("and und et e y i en og och ve amp u oraz slash")
 # May stand between an operator and its agent: "before injection of Gd", "avant l injection de gado", "po podaniu kontrastu".
@@ -177,7 +175,7 @@ TECHNIQUE = _words(
     "new neu old repeat rpt rep wdh bis again redo retry stealth brainlab nav navi navigation neuronav navigated neuronavigation stereo "
     "stereotactic tumor tumour glioma gbm hgg lgg met mets study std standard routine screening adult adulto protocolo wb whole full "
     "volume vol volumetric volumetrisch vox voxel img image images im scan scans series serie acq run rec desc part data file final raw "
-    "corrected corr bias stripped bet hdbet ss skullstripped noskull mask masked resampled resample atlas template tpl zscore reoriented "
+    "corrected corr bias stripped bet hdbet skullstripped noskull mask masked resampled resample atlas template tpl zscore reoriented "
     "reorient ras lps las mni sri crop cropped denoised nii gz dcm nifti dicom converted copy mri mrt irm rm mr sequence sequenz weighted "
     "weighting gewichtet wichtung pondere ponderada pesata gewogen exam untersuchung fsl elastix ants affine warped resliced left right "
     "li re clinical research trial siemens philips ge canon toshiba skyra vida prisma signa und auf ist am zum zur bei for"

@@ -17,7 +17,8 @@ from LDMSegLib.sequences.file_names import read_files
 
 DATA = Path(__file__).parent / "data"
 SEQUENCES = find_bundle(None).specification.sequences
-PARTNERS = {"t1n": "T1 nach KM", "t1c": "T1 ohne KM"}
+PARTNERS = {"t1n": ["T1 nach KM"], "t1c": ["T1 ohne KM"], "none": ["T1 ohne KM", "T1 nach KM", "T2 TSE", "FLAIR"]}
+"""What else the study holds."""
 
 
 def rows(name: str) -> list[list[str]]:
@@ -48,7 +49,7 @@ def test_the_tables_are_as_long_as_they_are_meant_to_be():
 @pytest.mark.parametrize(("text", "tag", "right"), DESCRIPTIONS, ids=[f"{row[0]} ({row[1]})" for row in DESCRIPTIONS])
 def test_a_description_in_a_study(text, tag, right):
     one = image(text, tag)
-    rest = [image(PARTNERS[right])] if right in PARTNERS else []
+    rest = [image(other) for other in PARTNERS.get(right, [])]
     found = identify([one, *rest], SEQUENCES)
     taken = {name: choice for name, choice in found.choices.items() if choice.candidate is one}
     if right == "ask":
