@@ -139,7 +139,10 @@ def _other(said: tuple[str, ...], strong: set[str]) -> str:
         return '"phase contrast" names angiography'
     if "phase" in there and not {"wrap", "oversampling", "late", "delayed", "spaete", "encoding", "enc", "dir"} & there:
         return '"phase" names a phase image'
-    if "minus" in there and {("post", "minus"), ("minus", "pre"), ("minus", "nativ"), ("minus", "native")} & pairs:
+    if any(
+        a == "minus" and ((b in v.T1 and said.count(b) > 1) or b in ("pre", "nativ", "native")) or (a, b) == ("post", "minus")
+        for a, b in pairs
+    ):
         return '"minus" names a subtraction'
     if (
         any(len(w) > 1 and w[0] == "b" and w[1:].isdigit() for w in said) or any(a == "b" and b.isdigit() for a, b in pairs)
@@ -269,8 +272,8 @@ def _of_agent(said: list[str], i: int) -> tuple[str, set[int]]:
         return EITHER, used
     if left and left[-1] == "s" and not said[i].startswith(("kontrast", "ku", "sk", "gadolin", "usil")):
         return UNCLEAR, used  # with in Slavic languages, without in Italian and Spanish
-    if len(left) > 1 and left[-1] == "o" and _kind(left[-2]):
-        left.pop()  # Portuguese: "após o contraste"
+    if any(_kind(w) and w not in v.ALSO_ARTICLES for w in left):
+        left = [w for w in left if w not in v.ALSO_ARTICLES]  # "após o contraste", "depois do contraste"
     kinds = [_kind(w) for w in left if _kind(w)]
     if any(a in v.WITHOUT and b in v.WITH or a in v.WITH and b in v.WITHOUT for a, b in zip(left, left[1:], strict=False)):
         return EITHER, used
@@ -280,6 +283,8 @@ def _of_agent(said: list[str], i: int) -> tuple[str, set[int]]:
     if right:
         used.add(end + 1)
     joined = any(w in v.AND for w in left)
+    if kinds and at >= 0 and _unknown(said[at]) and all(w in v.ALSO_ARTICLES for w in left if _kind(w)):
+        return UNCLEAR, used  # "do" is before in Russian and "of the" in Portuguese: the word in front of it decides
     if kinds:
         told = _combined([w for w in left if _kind(w)], joined)
         return (EITHER if right and right != told else told), used

@@ -42,6 +42,7 @@ _SIGNS = (
     (r"(?<![a-z0-9])w\s?/\s?wo(?![a-z0-9])", " wwo "),
     (r"\+\s?/\s?-|±|\(\+\s?-\)", " wwo "),
     (r"(?<![a-z0-9])w\s?[/.\\-]\s?o(?:ut)?(?![a-z0-9])\.?", " without "),
+    (r"(?<![a-z0-9])w(?:ith)? o(?:ut)?(?![a-z0-9])", " without "),
     (r"(?<![a-z0-9])w/", " with "),
     (r"(?<![a-z0-9])s/c(?![a-z0-9])", " without contrast "),
     (r"(?<![a-z0-9])c/c(?![a-z0-9])", " with contrast "),
@@ -109,7 +110,7 @@ _PIECES = tuple(
         {
             *_STEMS,
             *(word for word in v.AGENT - v.WEAK_AGENT | {"con"} if len(word) > 1),
-            *(word for word in v.BEFORE | v.AFTER if len(word) > 2),
+            *(word for word in v.BEFORE | v.AFTER | v.WITHOUT | v.WITH if len(word) > 2),
             *"contrast kontrast gado gadolinium gadovist enhanced enh without ohne sans non wo mit with nativ native".split(),
             *"ax axial sag sagittal cor coronal tra 3d 2d fs se fse tse ffe tfe gre spc space cube vibe flair star map tirm brain".split(),
             *"iso swi adc dwi sub stripped norm gradientecho perf perfusion".split(),
@@ -128,6 +129,8 @@ def _apart(run: str) -> tuple[str, ...]:
         return (run,)
     if fits := re.fullmatch(r"(t?fl[23]d|tse[23]d|se2d|spcir|spc|tir2d|tirm|ep2d|ep3d|fm2d|fm3d|tfi3d|qfl)\w*", run):
         return (fits.group(1),)  # Siemens' names of pulse sequences: "tfl3d1_16ns"
+    if fits := re.fullmatch(r"(po|na|do|bez|met|con|com|sin|sem|med|z|s)((?:kontras|contras|gado)\w*|km|gd)", run):
+        return fits.groups()
     for head in ("ax", "sag", "cor", "tra"):
         rest = run.removeprefix(head)
         if rest != run and known(rest):
