@@ -135,7 +135,8 @@ def read_images(files: Mapping[str, Path]) -> Images:
 def look_at(volumes: Mapping[str, Volume]) -> Images:
     """Inspect images that are in memory; raises InputError where one is given twice."""
     _reject_copies(volumes)
-    return Images(volumes, {name: checks.inspect(volume) for name, volume in volumes.items()})
+    findings = {name: checks.inspect(volume) for name, volume in volumes.items()}
+    return Images({name: checks.without_noise(volume, findings[name]) for name, volume in volumes.items()}, findings)
 
 
 def assemble(images: Images, specification: Sequences, id: str) -> Case:

@@ -28,6 +28,7 @@ from LDMSegLib.cases.space import Space
 from LDMSegLib.cases.together import Together
 from LDMSegLib.cases.volume import Volume
 from LDMSegLib.events import Reporter, Silent
+from LDMSegLib.preprocessing.coverage import unseen_brain
 
 
 def prepare_case(
@@ -117,6 +118,7 @@ class _Work:
             said = doubt(found, (name, moving.path), (self.reference, self.fixed.path))
             self.warnings += [said] if said else []
             self.images.onto[name] = found.matrix
+            self.warnings += unseen_brain(name, self.reference, self.mask, self.fixed.affine, moving, found.matrix)
             fits = f"fits {found.distinct:.1f} times as well as {AWAY_MM:g} mm away, expected at least {DOUBTFUL:g}"
             measure = f"moved by {_moved(found.matrix, self.fixed):.1f} mm, turned by {_turned(found.matrix):.1f}°; {fits}"
             step = Step(f"{name} onto {self.reference}", self.images.on_reference(name), self.mask, self.fixed.affine, measure)

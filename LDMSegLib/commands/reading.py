@@ -16,6 +16,7 @@ from LDMSegLib.cases.prepared import Prepared
 from LDMSegLib.cases.space import find_space
 from LDMSegLib.errors import InputError
 from LDMSegLib.events import Reporter
+from LDMSegLib.preprocessing.coverage import short_stacks, unseen_stripped_brains
 from LDMSegLib.results.source import DicomSource
 from LDMSegLib.specification import Specification
 
@@ -83,26 +84,48 @@ def find_cases(folder: Path, specification: Specification) -> list[tuple[str, Pa
 
 
 def _read_study(folder: Path, specification: Specification, id: str, numbers: Mapping[str, int]) -> Found:
-    from LDMSegLib.cases.dicom import read_dicom_folder, read_series, reject_different_patients
-    from LDMSegLib.cases.identify import candidates_of_series, identify
+    from LDMSegLib.cases.dicom import read_series, read_study
+    from LDMSegLib.cases.identify import candidates_of_series
+    from LDMSegLib.io.dicom_identity import date_warnings, reject_different_patients
+    from LDMSegLib.io.dicom_passed_over import in_words
+    from LDMSegLib.sequences.study_choice import Unreadable, choose_series, lost_series, readable
 
-    series = read_dicom_folder(folder)
-    unusable = [one.problem for one in series if one.problem]
+    study = read_study(folder)
+    series = list(study.series)
+    names_of_patient = reject_different_patients([one for one in series if not one.problem])
     named = {name: _numbered(series, folder, name, number) for name, number in numbers.items()}
-    others = candidates_of_series(one for one in series if one not in named.values())
     said = {name: candidates_of_series([one])[0] for name, one in named.items()}
-    told = identify(others, specification.sequences, said)
+    while True:
+        others = readable(candidates_of_series(one for one in series if one not in named.values()))
+        try:
+            choice = choose_series(others, specification.sequences, said)
+            break
+        except Unreadable as problem:
+            series = [replace(one, problem=str(problem), damaged=True) if one is problem.source else one for one in series]
+    told = choice.told
+    unusable = [one for one in series if one.problem and one.modality == "MR"]
+    problems = [one.problem for one in unusable]
+    damaged = {one.problem: candidates_of_series([replace(one, problem="")])[0] for one in unusable if one.damaged}
+    lost = lost_series(others, list(damaged.values()), told, specification.sequences, said)
+    if lost is not None:
+        problem = next(problem for problem, one in damaged.items() if one.source is lost[0])
+        absent = ", ".join(f"{s.title} ({s.name})" for s in specification.sequences if s.name in lost[1])
+        raise InputError(f"{problem}; without it nothing is left for {absent}")
     if told.questions:
         # What could not be used may be just what is missed.
-        also = f"; not usable: {'; '.join(unusable)}" if unusable else ""
-        hint = f"--{specification.reference} {series[0].number or 5}"
-        raise InputError(f"{told.questions[0]} (beside the folder, by the number of its series, e.g. {hint}){also}")
+        more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
+        also = f"; not usable: {'; '.join(problems[:3])}{more}" if problems else ""
+        hint = f"--{specification.reference} NUMBER"
+        raise InputError(f"{told.questions[0]} (beside the folder, by the number of its series: {hint}){also}")
     found = told.settled()
     chosen = {name: found[name].source for name in specification.sequence_names if name in found}
-    reject_different_patients(list(chosen.values()))
     volumes = {name: read_series(one) for name, one in chosen.items()}
     sources = {name: DicomSource(one.name, one.uid, one.files) for name, one in chosen.items()}
-    return Found(id, look_at(volumes), (*told.guesses, *unusable), sources)
+    notes = [*date_warnings(chosen), *names_of_patient, *(doubt for one in chosen.values() for doubt in one.doubts), *told.guesses]
+    left_out = [f"{name} ({why})" for name, why in told.left_out]
+    notes += [*choice.set_aside, *problems, *([f"not used: {'; '.join(left_out)}"] if left_out else [])]
+    others_there = in_words(study, folder)
+    return Found(id, look_at(volumes), (*notes, *others_there), sources)
 
 
 def _numbered(series: list, folder: Path, name: str, number: int):
@@ -131,7 +154,7 @@ def to_case(found: Found, specification: Specification, wishes: Wishes, reporter
     reference, notes = reference_of(tuple(images.volumes), specification)
     space = find_space(specification.grid.space)
     todo = plan(images.volumes, images.findings, reference, wishes) if space else Plan()
-    said = found.notes
+    said = (*short_stacks(images.volumes), *unseen_stripped_brains(images.volumes, images.findings), *found.notes)
     if todo.register and not todo.strip and wishes.choice == AUTOMATIC and importlib.util.find_spec("SimpleITK") is None:
         # Nobody asked for registration, and without it the headers are as good a word as they ever were.
         said += (
