@@ -6,7 +6,8 @@ because of one series: each says for itself whether it can be used (`Series.prob
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -81,29 +82,29 @@ class Study:
 
 def is_dicom_folder(folder: str | Path) -> bool:
     """Whether a folder, or one below it, holds a DICOM file; looks no further than the first. False for what is no folder."""
-    return _any_file(folder, looks_like_dicom)
+    return next(_files(folder, looks_like_dicom), None) is not None
 
 
-def holds_mr_images(folder: str | Path) -> bool:
-    """Whether a folder, or one below it, holds a DICOM MR image; looks no further than the first. False for what is no folder."""
-    return _any_file(folder, is_mr_image)
+def depth_of_mr_images(folder: str | Path) -> int | None:
+    """How many folders deep the first DICOM MR image lies, 1 for the folder itself; None where there is none."""
+    folder = Path(folder).expanduser()
+    first = next(_files(folder, is_mr_image), None)
+    return None if first is None else len(first.relative_to(folder).parts)
 
 
-def _any_file(folder: str | Path, wanted: Callable[[Path], bool]) -> bool:
+def _files(folder: str | Path, wanted: Callable[[Path], bool]) -> Iterator[Path]:
+    """Files below a folder that are wanted, from the top down; what cannot be read is told by whoever reads it."""
     folder = Path(folder).expanduser()
     if not folder.is_dir():
-        return False
-    try:
-        return any(_tried(wanted, path) for path in folder.rglob("*") if path.is_file())
-    except OSError:
-        return False  # what cannot be read is told by whoever reads it
-
-
-def _tried(wanted: Callable[[Path], bool], path: Path) -> bool:
-    try:
-        return wanted(path)
-    except OSError:
-        return False
+        return
+    for place, folders, names in os.walk(folder):
+        folders.sort()
+        for name in sorted(names):
+            try:
+                if wanted(Path(place, name)):
+                    yield Path(place, name)
+            except OSError:
+                continue
 
 
 def read_dicom_folder(path: str | Path) -> list[Series]:

@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from LDMSegLib.errors import InputError
+from LDMSegLib.io.endings import IMAGES
 from LDMSegLib.specification import Sequence
 
-ENDINGS = (".nii.gz", ".nii")
+ENDINGS = IMAGES
 
 # Files that lie beside the images but are masks or results, told by any of these tokens in the name.
 NOT_AN_IMAGE = frozenset(
@@ -151,7 +152,7 @@ def tokens(file: str | Path) -> list[str]:
 
 
 def stem(file: str | Path) -> str:
-    """The file's name without .nii or .nii.gz."""
+    """The file's name without its ending."""
     name = Path(file).name
     ending = next((e for e in ENDINGS if name.lower().endswith(e)), "")
     return name[: len(name) - len(ending)]

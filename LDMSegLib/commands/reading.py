@@ -9,13 +9,14 @@ from pathlib import Path
 
 from LDMSegLib.cases.case import Case, Images, assemble, case_id, known_files, look_at, missing_from, read_images, reference_of
 from LDMSegLib.cases.checks import image_warnings
-from LDMSegLib.cases.naming import find_case, find_cohort
+from LDMSegLib.cases.naming import NOT_AN_IMAGE, find_case, find_cohort, tokens
 from LDMSegLib.cases.plan import AUTOMATIC, NEVER, Plan, Wishes, plan
 from LDMSegLib.cases.preparation import prepare_case
 from LDMSegLib.cases.prepared import Prepared
 from LDMSegLib.cases.space import find_space
 from LDMSegLib.errors import InputError
 from LDMSegLib.events import Reporter
+from LDMSegLib.io.endings import IMAGES
 from LDMSegLib.preprocessing.coverage import short_stacks, unseen_stripped_brains
 from LDMSegLib.results.source import DicomSource
 from LDMSegLib.specification import Specification
@@ -58,14 +59,24 @@ def read_folder(folder: Path, specification: Specification, id: str | None = Non
     Raises:
         InputError: it holds no case, a series is damaged, or which image is which cannot be told.
     """
-    from LDMSegLib.cases.dicom import is_dicom_folder  # with the rest of DICOM: NIfTI input needs none of it
-
-    if any(folder.rglob("*.nii*")) or not is_dicom_folder(folder):
+    files = _images_below(folder)
+    if _is_study(folder, specification, wanted=bool(numbers)):
+        found = _read_study(folder, specification, id or folder.resolve().name, numbers or {})
+        if not files:
+            return found
+        note = (
+            f"{len(files)} image file(s) beside the DICOM series were not read, such as {files[0].relative_to(folder)}; give the files "
+            "themselves to use them"
+        )
+        return replace(found, notes=(*found.notes, note))
+    if files or not _is_dicom(folder):
         if numbers:
             raise InputError(
                 f"a series number was given for {next(iter(numbers))}, but {folder} holds no DICOM series; give one file for each sequence"
             )
-        return read_files(find_case(folder, specification.sequences), specification, id)
+        found = read_files(find_case(folder, specification.sequences), specification, id)
+        note = f"the DICOM files below {folder} were not read, because the image files there are a case by themselves"
+        return replace(found, notes=(*found.notes, note)) if _depth_of_mr(folder) else found
     return _read_study(folder, specification, id or folder.resolve().name, numbers or {})
 
 
@@ -78,9 +89,58 @@ def find_cases(folder: Path, specification: Specification) -> list[tuple[str, Pa
     Raises:
         InputError: no such folder, images lie in it itself, or there is no case.
     """
-    from LDMSegLib.cases.dicom import is_dicom_folder  # see `read_folder`
+    folder = folder.expanduser()
+    cases = find_cohort(folder, specification.sequences, _is_dicom)
+    # A folder directly below is one patient's: where it is a study, what else lies in it is no case of its own.
+    above = {case: next((parent for parent in (case, *case.parents) if parent.parent == folder), case) for _, case in cases}
+    studies = {patient for patient in set(above.values()) if _is_study(patient, specification)}
+    kept: dict[Path, tuple[str, Path]] = {}
+    for name, case in cases:
+        patient = above[case]
+        if patient in studies:
+            kept.setdefault(patient, (patient.name, patient))
+        else:
+            kept[case] = (name, case)
+    return list(kept.values())
 
-    return find_cohort(folder, specification.sequences, is_dicom_folder)
+
+def _images_below(folder: Path) -> list[Path]:
+    """Files below a folder that are images by their names, masks and results apart."""
+    try:
+        found = sorted(path for path in folder.rglob("*") if path.name.lower().endswith(IMAGES) and path.is_file())
+    except OSError:
+        return []  # told where it is read
+    return [path for path in found if not path.name.startswith(".") and not set(tokens(path)) & NOT_AN_IMAGE]
+
+
+def _is_study(folder: Path, specification: Specification, wanted: bool = False) -> bool:
+    """Whether a folder is read as a DICOM study although there may be image files in it.
+
+    Unless these are a whole case by themselves and lie no deeper than the DICOM files. `wanted`: the user named a series.
+    """
+    images = _images_below(folder)
+    if not images:
+        return _is_dicom(folder)
+    depth = _depth_of_mr(folder)
+    if depth is None or wanted:
+        return depth is not None
+    try:
+        whole = set(find_case(folder, specification.sequences)) >= set(specification.sequence_names)
+    except InputError:
+        return True
+    return not whole or depth < min(len(path.relative_to(folder).parts) for path in images)
+
+
+def _is_dicom(folder: Path) -> bool:
+    from LDMSegLib.cases.dicom import is_dicom_folder  # with the rest of DICOM: other input needs none of it
+
+    return is_dicom_folder(folder)
+
+
+def _depth_of_mr(folder: Path) -> int | None:
+    from LDMSegLib.cases.dicom import depth_of_mr_images  # as in `_is_dicom`
+
+    return depth_of_mr_images(folder)
 
 
 def _read_study(folder: Path, specification: Specification, id: str, numbers: Mapping[str, int]) -> Found:

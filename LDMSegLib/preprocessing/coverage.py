@@ -75,8 +75,8 @@ def unseen_brain(name: str, reference: str, brain: np.ndarray, brain_affine: np.
     off = (points[outside].mean(axis=0) - points.mean(axis=0)) @ brain_affine[:3, :3].T
     litres = np.count_nonzero(brain) * abs(float(np.linalg.det(brain_affine[:3, :3]))) / 1e3
     return [
-        f"{name} shows {1.0 - share:.0%} of the brain in {reference}: {share * litres:.0f} mL at its {_end(off, True)} lie outside of the field "
-        "of view; slices may be missing, so compare their number with the archive or the scanner"
+        f"{name} shows {1.0 - share:.0%} of the brain in {reference}: {share * litres:.0f} mL at its {_end(off, True)} lie outside of the "
+        "field of view; slices may be missing, so compare their number with the archive or the scanner"
     ]
 
 
