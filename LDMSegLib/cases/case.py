@@ -16,6 +16,7 @@ from LDMSegLib.cases import checks, geometry, naming
 from LDMSegLib.cases.read import read_volume
 from LDMSegLib.cases.volume import Volume
 from LDMSegLib.errors import InputError
+from LDMSegLib.preprocessing.mirrored import turned_axis
 from LDMSegLib.specification import Sequence
 
 # Less than this and the brains are in different places altogether: nothing a registration note would mend.
@@ -235,6 +236,13 @@ def _onto(name: str, volume: Volume, reference: str, target: Volume) -> tuple[Vo
 def no_overlap(name: str, volume: Volume, reference: str, target: Volume) -> InputError:
     """What to raise where the headers put two images in different places altogether."""
     how = geometry.difference(volume.affine, volume.shape, target.affine, target.shape)
+    way = turned_axis(volume, target)
+    if way:
+        return InputError(
+            f"the header of {volume.path or name} ({name}) seems mirrored {way}: with that axis turned round the image would lie on "
+            f"{target.path or reference} ({reference}), as it is the two do not overlap ({how}); correct the header, or export or convert "
+            "the image again"
+        )
     return InputError(
         f"{volume.path or name} ({name}) does not overlap {target.path or reference} ({reference}) in space ({how}), expected images of "
         "one patient in one position; check that they belong together and register them"

@@ -29,6 +29,7 @@ from LDMSegLib.cases.together import Together
 from LDMSegLib.cases.volume import Volume
 from LDMSegLib.events import Reporter, Silent
 from LDMSegLib.preprocessing.coverage import unseen_brain
+from LDMSegLib.preprocessing.mirrored import reject_mirrored
 
 
 def prepare_case(
@@ -115,6 +116,8 @@ class _Work:
             moving = self.volumes[name]
             found = self._timed(f"register_{name}", lambda moving=moving: register(moving, self.fixed, *where, DOUBTFUL))
             self.qualities[name], self.distinct[name] = found.quality, found.distinct
+            again = lambda image: register(image, self.fixed, *where, DOUBTFUL)  # noqa: E731
+            reject_mirrored(name, moving, self.reference, self.fixed, found, again)
             said = doubt(found, (name, moving.path), (self.reference, self.fixed.path))
             self.warnings += [said] if said else []
             self.images.onto[name] = found.matrix

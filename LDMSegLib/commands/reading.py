@@ -18,6 +18,7 @@ from LDMSegLib.errors import InputError
 from LDMSegLib.events import Reporter
 from LDMSegLib.io.endings import IMAGES
 from LDMSegLib.preprocessing.coverage import short_stacks, unseen_stripped_brains
+from LDMSegLib.preprocessing.mirrored import reject_mirrored_in_place
 from LDMSegLib.results.source import DicomSource
 from LDMSegLib.specification import Specification
 
@@ -228,6 +229,7 @@ def to_case(found: Found, specification: Specification, wishes: Wishes, reporter
             "them as the bundle's description says and add --prepare never"
         )
     if not todo.anything:
+        reject_mirrored_in_place(images.volumes, images.findings, reference)
         case = assemble(images, specification, found.id)
         read = Read(replace(case, warnings=(*said, *case.warnings)), None, found.sources)
     else:

@@ -123,4 +123,4 @@ def _interval(volume: Volume, axis: int, direction: np.ndarray | None) -> tuple[
 def _end(direction: np.ndarray, towards: bool) -> str:
     """How the end of the head that a direction (RAS) points towards, or away from, is called."""
     axis = int(np.abs(direction).argmax())
-    return _ENDS[axis][(direction[axis] > 0) == towards]
+    return _ENDS[axis][int((direction[axis] > 0) == towards)]

@@ -206,7 +206,8 @@ def _whole_heads(pool: list[Candidate], sequences: tuple[Sequence, ...]) -> tupl
         enough = AS_MUCH if name else CLEARLY_LESS
         for one in members:
             if _covered(one) < enough * _covered(best):
-                why = f"it covers {_millimetres(one)} of the head and {best.name} {_millimetres(best)}"
+                axis = int((_extent(one) / BRAIN_MM).argmin())
+                why = f"it covers {_extent(one)[axis]:.0f} mm of the head and {best.name} {_extent(best)[axis]:.0f} mm"
             elif name and _source(one).doubts and not _source(best).doubts:
                 why = f"slices of it may be missing, and none of {best.name}"
             else:
@@ -249,8 +250,3 @@ def _extent(candidate: Candidate) -> np.ndarray:
 def _covered(candidate: Candidate) -> float:
     """The share of a brain's box that fits into the field of view."""
     return float(np.prod(np.minimum(_extent(candidate) / BRAIN_MM, 1.0)))
-
-
-def _millimetres(candidate: Candidate) -> str:
-    extent = _extent(candidate)
-    return f"{extent[int((extent / BRAIN_MM).argmin())]:.0f} mm"
