@@ -147,7 +147,7 @@ def _depth_of_mr(folder: Path) -> int | None:
 def _read_study(folder: Path, specification: Specification, id: str, numbers: Mapping[str, int]) -> Found:
     from LDMSegLib.cases.dicom import read_series, read_study
     from LDMSegLib.cases.identify import candidates_of_series
-    from LDMSegLib.io.dicom_identity import date_warnings, reject_different_patients
+    from LDMSegLib.io.dicom_identity import date_warnings, frame_warnings, reject_different_patients
     from LDMSegLib.io.dicom_passed_over import in_words
     from LDMSegLib.sequences.study_choice import Unreadable, choose_series, lost_series, readable
 
@@ -186,7 +186,10 @@ def _read_study(folder: Path, specification: Specification, id: str, numbers: Ma
     left_out = [f"{name} ({why})" for name, why in told.left_out]
     notes += [*choice.set_aside, *problems, *([f"not used: {'; '.join(left_out)}"] if left_out else [])]
     others_there = in_words(study, folder)
-    return Found(id, look_at(volumes), (*notes, *others_there), sources)
+    images = look_at(volumes)
+    if not any(finding.skull for finding in images.findings.values()):
+        notes = [*frame_warnings(chosen), *notes]  # what has a skull is registered anyway
+    return Found(id, images, (*notes, *others_there), sources)
 
 
 def _numbered(series: list, folder: Path, name: str, number: int):

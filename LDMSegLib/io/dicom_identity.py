@@ -111,6 +111,25 @@ def _date(day: str) -> date:
         return date(int(day[:4]), 1, 1)
 
 
+def frame_warnings(chosen: Mapping[str, Series]) -> list[str]:
+    """Say that the headers of a case's series do not tell how they lie to each other: their frames of reference differ.
+
+    Args:
+        chosen: sequence name → series.
+    """
+    groups: dict[str, list[str]] = {}
+    for name, one in chosen.items():
+        groups.setdefault(one.frame_of_reference, []).append(name)
+    groups.pop("", None)
+    if len(groups) < 2:
+        return []
+    parts = " and ".join(_all(names) for names in groups.values())
+    return [
+        f"{parts} have different frames of reference, so their headers do not say how they lie to each other; check that the images are "
+        "aligned, or add --prepare always"
+    ]
+
+
 def dated(series: Series) -> str:
     """The day of a series for a person: 2020-01-31, or "no date"."""
     return _written(_day(series))

@@ -241,6 +241,12 @@ def test_a_series_of_another_frame_of_reference_loses_against_those_of_one(folde
     one(said(tmp_path), 'series 5 "T2 AGAIN"', "another frame of reference")
 
 
+def test_brains_whose_headers_do_not_say_how_they_lie_to_each_other_are_told(folder, segment, tmp_path):
+    edit(files_of(folder, 4), FrameOfReferenceUID=generate_uid())
+    assert segment(folder).code == 0
+    one(said(tmp_path), "t1n, t1c and t2w and t2f have different frames of reference")
+
+
 def test_equal_times_say_nothing_about_before_and_after(folder, segment, tmp_path):
     change_words = {"t1n": "AX T1", "t1c": "AX T1 POST GD"}
     shutil.rmtree(folder)
