@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from LDMSegLib.errors import InputError
+from LDMSegLib.io.endings import IMAGES
 from LDMSegLib.sequences.channels import channel_cases, channel_names, channels_of, is_channel_layout
 from LDMSegLib.sequences.file_names import NamedFile, read_files
 from LDMSegLib.sequences.identified import CERTAIN, Identified, Use
@@ -19,7 +20,7 @@ from LDMSegLib.sequences.names import sequences_in
 from LDMSegLib.sequences.site_rules import SiteRules
 from LDMSegLib.specification import Sequence
 
-ENDINGS = (".nii.gz", ".nii")
+ENDINGS = IMAGES
 
 # Files that lie beside the images but are masks or results, told by any of these tokens in the name.
 NOT_AN_IMAGE = frozenset(
@@ -224,7 +225,7 @@ def tokens(file: str | Path) -> list[str]:
 
 
 def stem(file: str | Path) -> str:
-    """The file's name without .nii or .nii.gz."""
+    """The file's name without its ending."""
     name = Path(file).name
     ending = next((e for e in ENDINGS if name.lower().endswith(e)), "")
     return name[: len(name) - len(ending)]
