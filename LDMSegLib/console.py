@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import IO, Any
 
 from LDMSegLib.events import JsonLines, Reporter, Silent, Terminal
@@ -21,6 +21,10 @@ class Log(Silent):
 
     def warning(self, message: str, **details: Any) -> None:
         print(f"warning: {message}", file=sys.stderr, flush=True)
+
+    def inputs(self, lines: Sequence[str], **details: Any) -> None:
+        for line in lines:
+            print(f"  {line}", flush=True)
 
     def error(self, message: str, **details: Any) -> None:
         print(f"error: {message}", file=sys.stderr, flush=True)

@@ -10,6 +10,7 @@ import json
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from typing import IO, Any, Protocol
 
 
@@ -25,6 +26,9 @@ class Reporter(Protocol):
     def warning(self, message: str, **details: Any) -> None:
         """Something the user should know, in one sentence."""
 
+    def inputs(self, lines: Sequence[str], **details: Any) -> None:
+        """Which image became which sequence and what was not used, a line each; details are the same as plain values."""
+
     def result(self, **values: Any) -> None:
         """What came out, e.g. labels="out/labels.nii.gz"."""
 
@@ -38,6 +42,7 @@ class Silent:
     def stage(self, name: str, title: str) -> None: ...
     def progress(self, fraction: float, **details: Any) -> None: ...
     def warning(self, message: str, **details: Any) -> None: ...
+    def inputs(self, lines: Sequence[str], **details: Any) -> None: ...
     def result(self, **values: Any) -> None: ...
     def error(self, message: str, **details: Any) -> None: ...
 
@@ -85,6 +90,9 @@ class JsonLines:
     def warning(self, message: str, **details: Any) -> None:
         self._write("warning", message=message, **details)
 
+    def inputs(self, lines: Sequence[str], **details: Any) -> None:
+        self._write("inputs", lines=list(lines), **details)
+
     def result(self, **values: Any) -> None:
         self._write("result", **values)
 
@@ -129,6 +137,10 @@ class Terminal:
 
     def warning(self, message: str, **details: Any) -> None:
         self._line(f"warning: {message}")
+
+    def inputs(self, lines: Sequence[str], **details: Any) -> None:
+        for line in lines:
+            self._line(f"  {line}")
 
     def result(self, **values: Any) -> None:
         self._complete()

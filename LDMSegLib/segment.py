@@ -184,6 +184,7 @@ def _restored(
         case=case.id,
         model_grid=describe_geometry(ensemble.placed.shape, ensemble.placed.affine),
         missing_sequences=list(case.missing),
+        identification=case.identified.record(),
         calibration=to_dict(spec.calibration),
         plausibility=measures,
     )

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 PROBLEM = "problem"
 WARNING = "warning"
+NOTE = "note"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One sentence. A "problem" keeps the run from starting; a "warning" doesn't.
+    """One sentence. A "problem" keeps the run from starting; a "warning" doesn't; a "note" only says what was done.
 
     `sequences` names the inputs it is about, for marking them in the panel; `preparing` says that it is about the preparation of
     raw scans.

@@ -7,13 +7,13 @@ from collections.abc import Iterable
 
 from LDMSegModule.Finding import Finding
 
-_MARKS = {"problem": ("#b3261e", "✕"), "warning": ("#9a6b00", "!")}
+_MARKS = {"problem": ("#b3261e", "✕"), "warning": ("#9a6b00", "!"), "note": ("#5f6368", "i")}
 
 
 def findings_html(findings: Iterable[Finding]) -> str:
-    """One line for each finding, problems first, marked by colour and sign."""
+    """One line for each finding, problems first and notes last, marked by colour and sign."""
     rows = []
-    for finding in sorted(findings, key=lambda f: not f.is_problem):
+    for finding in sorted(findings, key=lambda f: list(_MARKS).index(f.severity)):
         colour, mark = _MARKS[finding.severity]
         rows.append(
             f'<tr><td style="color: {colour}; padding-right: 6px;"><b>{mark}</b></td><td style="padding-bottom: 2px;">'

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from slicer.i18n import tr as _
 
 from LDMSegLib.specification import Specification
-from LDMSegModule.Finding import Finding
+from LDMSegModule.Finding import NOTE, Finding
 from LDMSegModule.FindingsText import findings_html
 from LDMSegModule.SequenceGuess import RESULT_ATTRIBUTE
 
@@ -19,7 +19,15 @@ class Checker(Protocol):
 
 
 class Guesser(Protocol):
+    """`guessed` says of each volume looked at what it was taken for and why, after `guess`."""
+
+    guessed: tuple[Any, ...]
+
     def guess(self, nodes: Iterable[Any]) -> dict[str, Any]: ...
+
+
+MOST_UNUSED = 4
+"""Volumes that were not used and are told one by one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +128,9 @@ class InputsPanel:
         """Look at the chosen volumes again, if they or their places have changed since the last look."""
         nodes = self.nodes
         self._note_what_was_taken_out(nodes)
-        state = (self._checker, tuple((name, node.GetID(), *_times(node)) for name, node in nodes.items()))
+        told = self._guesser.guessed if self._guesser is not None else ()
+        guessed = tuple((one.node.GetID(), one.sequence, one.reason) for one in told)
+        state = (self._checker, guessed, tuple((name, node.GetID(), *_times(node)) for name, node in nodes.items()))
         if state == self._seen:
             return
         self._seen = state
@@ -129,8 +139,9 @@ class InputsPanel:
             row.facts.text = self._describe(node) if node is not None else ""
             row.facts.visible = node is not None
         self.findings = self._unreadable() + (self._checker.check(nodes) if self._checker is not None and nodes else [])
-        self._label.text = findings_html(self.findings)
-        self._label.visible = bool(self.findings)
+        told = [*self.findings, *self._notes(nodes)]
+        self._label.text = findings_html(told)
+        self._label.visible = bool(told)
         self._changed()
 
     @property
@@ -145,6 +156,24 @@ class InputsPanel:
             if self._rows[name].selector.currentNode() is None and node.GetScene() is not None:
                 self._refused[name] = node
         self._before = nodes
+
+    def _notes(self, nodes: dict[str, Any]) -> list[Finding]:
+        """Which volume became which sequence and why, and which were not used."""
+        told = self._guesser.guessed if self._guesser is not None and nodes else ()
+        reasons = {(one.node.GetID(), one.sequence): one.reason for one in told if one.node.GetScene() is not None}
+        used = [
+            f"{name}: '{node.GetName()}' ({reasons[node.GetID(), name]})" for name, node in nodes.items() if (node.GetID(), name) in reasons
+        ]
+        chosen = {node.GetID() for node in nodes.values()}
+        unused = [one for one in told if one.node.GetScene() is not None and one.node.GetID() not in chosen and not one.sequence]
+        notes = [Finding(NOTE, _("Taken for {uses}.").format(uses="; ".join(used)))] if used else []
+        notes += [
+            Finding(NOTE, _("Not used: '{name}' ({reason}).").format(name=one.node.GetName(), reason=one.reason))
+            for one in unused[:MOST_UNUSED]
+        ]
+        if len(unused) > MOST_UNUSED:
+            notes.append(Finding(NOTE, _("Not used: {count} more volumes.").format(count=len(unused) - MOST_UNUSED)))
+        return notes
 
     def _unreadable(self) -> list[Finding]:
         names = self._specification.sequence_names if self._specification else ()

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-STAGE, PROGRESS, WARNING, RESULT, ERROR, LOG = "stage", "progress", "warning", "result", "error", "log"
-KINDS = (STAGE, PROGRESS, WARNING, RESULT, ERROR)
+STAGE, PROGRESS, WARNING, INPUTS, RESULT, ERROR, LOG = "stage", "progress", "warning", "inputs", "result", "error", "log"
+KINDS = (STAGE, PROGRESS, WARNING, INPUTS, RESULT, ERROR)
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,8 @@ class RunEvent:
             return self.title
         if self.kind in (WARNING, ERROR):
             return f"{self.kind}: {self.message}"
+        if self.kind == INPUTS:
+            return "\n".join(str(line) for line in self.values.get("lines", ()))
         return self.message if self.kind == LOG else ""
 
     def _number(self, name: str) -> float | None:

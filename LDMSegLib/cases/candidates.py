@@ -13,8 +13,10 @@ from LDMSegLib.cases.naming import stem
 from LDMSegLib.cases.read import read_volume
 from LDMSegLib.cases.volume import Volume
 from LDMSegLib.errors import InputError
+from LDMSegLib.sequences.identified import CERTAIN, GUESS, LIKELY, Identified, Use
+from LDMSegLib.sequences.site_rules import Rule, SiteRules
 
-CERTAIN, LIKELY, GUESS = "certain", "likely", "guess"
+__all__ = ["CERTAIN", "GUESS", "LIKELY", "Candidate", "Choice", "Identification", "candidates_of_files", "candidates_of_series"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,6 +24,7 @@ class Candidate:
     """One image that may be a sequence. `name` is for a person, `words` are what names and descriptions say.
 
     `read` gives the image, and is called only where nothing else tells. `source` is the file or the `Series` it came from.
+    `rule` is the site's own rule that fits its words, which comes before all other evidence.
     """
 
     name: str
@@ -29,6 +32,7 @@ class Candidate:
     read: Callable[[], Volume]
     acquisition: Acquisition = Acquisition()
     source: Any = None
+    rule: Rule | None = None
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,11 @@ class Identification:
             if c.certainty != CERTAIN
         )
 
+    def identified(self) -> Identified:
+        """What was used and what not, to be told."""
+        used = tuple(Use(name, choice.candidate.name, choice.certainty, choice.reason) for name, choice in self.choices.items())
+        return Identified(used, self.left_out)
+
     def settled(self) -> dict[str, Candidate]:
         """Sequence name → candidate.
 
@@ -78,10 +87,23 @@ def candidates_of_files(files: Iterable[str | Path]) -> list[Candidate]:
     return [Candidate(path.name, (stem(path),), lambda path=path: read_volume(path), source=path) for path in paths]
 
 
-def candidates_of_series(series: Iterable[Series]) -> list[Candidate]:
-    """The DICOM series that are volumes; what has a problem is left to the caller to tell."""
+def candidates_of_series(series: Iterable[Series], rules: SiteRules = SiteRules()) -> list[Candidate]:  # noqa: B008 -- frozen
+    """The DICOM series that are volumes, with the site's rules for their words; what has a problem is left to the caller to tell."""
     return [
-        Candidate(one.name, one.acquisition.words or (one.description,), lambda one=one: read_series(one), one.acquisition, one)
+        Candidate(one.name, words := _words_of(one), lambda one=one: read_series(one), one.acquisition, one, _rule(words, rules))
         for one in series
         if not one.problem
     ]
+
+
+def _words_of(series: Series) -> tuple[str, ...]:
+    """What it is called: its description, as it was completed where a series holds several images, then what its header says."""
+    said = series.acquisition.words
+    if not said:
+        return (series.description,)
+    whole = series.description.startswith(" ".join(said[0].split()))
+    return (series.description, *said[1:]) if whole and series.description else said
+
+
+def _rule(words: tuple[str, ...], rules: SiteRules) -> Rule | None:
+    return next((rule for text in words if (rule := rules.match(text))), None)

@@ -16,6 +16,8 @@ from LDMSegLib.cases import checks, geometry, naming
 from LDMSegLib.cases.read import read_volume
 from LDMSegLib.cases.volume import Volume
 from LDMSegLib.errors import InputError
+from LDMSegLib.preprocessing.mirrored import turned_axis
+from LDMSegLib.sequences.identified import Identified
 from LDMSegLib.specification import Sequence
 
 # Less than this and the brains are in different places altogether: nothing a registration note would mend.
@@ -63,7 +65,8 @@ class Case:
     `volumes` all have the reference's shape and affine; each keeps its own file's path and header, so the header of
     `volumes[reference]` is the one to write results with. `missing` names the sequences that are not there. A case that was
     prepared from raw scans has a `home`: there, and not on its own grid, the result belongs. `evened` are the same images without
-    their uneven brightness, or empty where that was not looked for (see `cases.shading`).
+    their uneven brightness, or empty where that was not looked for (see `cases.shading`). `identified` says which image became which
+    sequence and why.
     """
 
     id: str
@@ -73,6 +76,7 @@ class Case:
     missing: tuple[str, ...] = ()
     home: Home | None = None
     evened: Mapping[str, Volume] = field(default_factory=dict)
+    identified: Identified = Identified()
 
     @property
     def grid(self) -> Volume:
@@ -135,7 +139,8 @@ def read_images(files: Mapping[str, Path]) -> Images:
 def look_at(volumes: Mapping[str, Volume]) -> Images:
     """Inspect images that are in memory; raises InputError where one is given twice."""
     _reject_copies(volumes)
-    return Images(volumes, {name: checks.inspect(volume) for name, volume in volumes.items()})
+    findings = {name: checks.inspect(volume) for name, volume in volumes.items()}
+    return Images({name: checks.without_noise(volume, findings[name]) for name, volume in volumes.items()}, findings)
 
 
 def assemble(images: Images, specification: Sequences, id: str) -> Case:
@@ -234,6 +239,13 @@ def _onto(name: str, volume: Volume, reference: str, target: Volume) -> tuple[Vo
 def no_overlap(name: str, volume: Volume, reference: str, target: Volume) -> InputError:
     """What to raise where the headers put two images in different places altogether."""
     how = geometry.difference(volume.affine, volume.shape, target.affine, target.shape)
+    way = turned_axis(volume, target)
+    if way:
+        return InputError(
+            f"the header of {volume.path or name} ({name}) seems mirrored {way}: with that axis turned round the image would lie on "
+            f"{target.path or reference} ({reference}), as it is the two do not overlap ({how}); correct the header, or export or convert "
+            "the image again"
+        )
     return InputError(
         f"{volume.path or name} ({name}) does not overlap {target.path or reference} ({reference}) in space ({how}), expected images of "
         "one patient in one position; check that they belong together and register them"

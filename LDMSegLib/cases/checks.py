@@ -6,7 +6,7 @@ A skull-stripped image has one constant value all around the brain; that value i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +21,10 @@ LEAST_BACKGROUND = 0.15
 LARGEST_BRAIN_ML = 2300.0
 SMALLEST_BRAIN_ML = 600.0
 LARGEST_CUT_CM2 = 40.0
+# A brain's cross-sections of slabs as thin as this many mm take no more than LARGEST_BRAIN_ML; of thinner ones in proportion less.
+WHOLE_BRAIN_MM = 100.0
+# What a program computed to be 0 is 0 to within this share of the brightness: less than any scanner's noise.
+NO_NOISE = 1e-3
 LEAST_FOREGROUND_DICE = 0.9
 FEWEST_VALUES = 32
 MOST_NEGATIVE = 0.01
@@ -28,7 +32,10 @@ MOST_NEGATIVE = 0.01
 
 @dataclass(frozen=True)
 class Findings:
-    """What one image shows. `background` is the constant value around the brain, None where there is none."""
+    """What one image shows. `background` is the constant value around the brain, None where there is none.
+
+    `thinnest_mm` is the least extent of the field of view, and `noise` how far values that count as background are from it.
+    """
 
     background: float | None
     background_share: float
@@ -37,18 +44,36 @@ class Findings:
     values: int
     negative_share: float
     oriented: bool
+    thinnest_mm: float = WHOLE_BRAIN_MM
+    noise: float = 0.0
 
     @property
     def skull(self) -> bool:
-        """Whether the image is not skull-stripped: no constant background, or far more left than a brain."""
-        return self.background is None or self.foreground_ml > LARGEST_BRAIN_ML
+        """Whether the image is not skull-stripped: no constant background, or far more left than a brain has in so much of a head."""
+        return self.background is None or self.foreground_ml > LARGEST_BRAIN_ML * min(1.0, self.thinnest_mm / WHOLE_BRAIN_MM)
 
 
 def inspect(volume: Volume) -> Findings:
     """Measure one image as it is in its file, before anything is resampled or shifted."""
+    found = _inspect(volume, background_value(volume.array), 0.0)
+    if found.skull:
+        # Perhaps a stripped brain on almost nothing, as arithmetic leaves it.
+        near = _inspect(volume, *_nearly_constant(volume.array))
+        found = found if near.skull else near
+    return found
+
+
+def without_noise(volume: Volume, found: Findings) -> Volume:
+    """The volume with exactly the background's value where it has almost that value; itself where there is nothing to change."""
+    if not found.noise:
+        return volume
+    background = np.float32(found.background)
+    return replace(volume, array=np.where(np.abs(volume.array - background) <= found.noise, background, volume.array))
+
+
+def _inspect(volume: Volume, background: float | None, noise: float) -> Findings:
     array = volume.array
-    background = background_value(array)
-    inside = array != (0.0 if background is None else background)
+    inside = array != (0.0 if background is None else background) if not noise else np.abs(array - np.float32(background)) > noise
     voxel_mm3 = float(abs(np.linalg.det(volume.affine[:3, :3])))
     # A sample of the voxels is enough to count values and signs.
     sample = array[::2, ::2, ::2][inside[::2, ::2, ::2]]
@@ -60,7 +85,22 @@ def inspect(volume: Volume) -> Findings:
         values=len(np.unique(sample)),
         negative_share=float((sample < min(0.0, background or 0.0)).mean()) if sample.size else 0.0,
         oriented=_oriented(volume),
+        thinnest_mm=float((np.linalg.norm(volume.affine[:3, :3], axis=0) * array.shape).min()),
+        noise=noise,
     )
+
+
+def _nearly_constant(array: np.ndarray) -> tuple[float | None, float]:
+    """The value near which most corners of an image and a good part of it lie, and how far from it they do; (None, 0) if there is none."""
+    corners = np.sort(_corners(array).ravel())
+    middle = float(np.median(corners))
+    noise = NO_NOISE * float(np.percentile(array[::2, ::2, ::2], 99.5) - middle)
+    if noise <= 0 or np.count_nonzero(np.abs(corners - middle) <= noise) < 5:
+        return None, 0.0
+    background = 0.0 if abs(middle) <= noise else middle
+    if float((np.abs(array - np.float32(background)) <= noise).mean()) < LEAST_BACKGROUND:
+        return None, 0.0
+    return background, noise
 
 
 def background_value(array: np.ndarray) -> float | None:
@@ -87,6 +127,9 @@ def image_warnings(findings: Mapping[str, Findings], reference: str) -> list[str
             "(e.g. with HD-BET or SynthStrip) after bringing all sequences onto one grid, or the result cannot be relied on"
         )
     stripped = {name: found for name, found in findings.items() if not found.skull}
+    noisy = [f"{name} (less than {found.noise:.1g})" for name, found in stripped.items() if found.noise]
+    if noisy:
+        said.append(f"the background of {_all(noisy)} is not quite constant and was made so; check the program that extracted the brain")
     shifted = [f"{name} ({found.background:g})" for name, found in stripped.items() if found.background != 0]
     if shifted:
         said.append(f"the background of {_all(shifted)} is not 0 and was brought to 0; check that the images are not already normalised")
@@ -149,6 +192,19 @@ def largest_cut(inside: np.ndarray, affine: np.ndarray) -> float:
     for axis in range(3):
         pixel = float(np.linalg.norm(np.cross(*np.delete(columns, axis, axis=0))))
         areas += [pixel * int(np.count_nonzero(inside.take(index, axis=axis))) for index in (0, -1)]
+    return max(areas)
+
+
+def largest_area_near_a_face(inside: np.ndarray, affine: np.ndarray, mm: float) -> float:
+    """The largest area in mm² of foreground on any slice whose middle lies within `mm` of a face of the image."""
+    columns = affine[:3, :3].T
+    areas = []
+    for axis in range(3):
+        pixel = float(np.linalg.norm(np.cross(*np.delete(columns, axis, axis=0))))
+        thick = abs(float(np.linalg.det(affine[:3, :3]))) / pixel
+        counts = np.count_nonzero(inside, axis=tuple({0, 1, 2} - {axis}))
+        near = max(1, int(np.floor(mm / thick + 0.5)))
+        areas += [pixel * int(counts[:near].max()), pixel * int(counts[-near:].max())]
     return max(areas)
 
 

@@ -6,17 +6,30 @@ because of one series: each says for itself whether it can be used (`Series.prob
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from LDMSegLib.cases.dicom_slices import Acquisition, Slice, dicom_files, looks_like_dicom, read_slices
-from LDMSegLib.cases.dicom_stack import NotAStack, RepeatedPlaces, Stack, stack
+from LDMSegLib.cases.dicom_slices import (
+    MR_IMAGES,
+    Acquisition,
+    Identity,
+    PassedOver,
+    Slice,
+    dicom_files,
+    is_mr_image,
+    looks_like_dicom,
+    read_slices,
+)
+from LDMSegLib.cases.dicom_stack import Damaged, NotAStack, RepeatedPlaces, Stack, stack
 from LDMSegLib.cases.volume import Volume
 from LDMSegLib.errors import InputError
+from LDMSegLib.io.dicom_completeness import reject_lost_images, signs_of_loss
+from LDMSegLib.io.dicom_uids import clash_of_instances, clash_of_series, one_series_per_image
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +37,9 @@ class Series:
     """One series of a study, or one echo or reconstruction of it where a series holds several.
 
     `problem` is "" where it is a volume, else one sentence that names the series, what was found and what to do. `grid` is
-    its slices in order and their geometry, None where there is a problem. `patient` is for comparing, never for showing.
+    its slices in order and their geometry, None where there is a problem. `damaged` marks a problem that is no property of the
+    acquisition: images were lost, or their identifiers. `doubts` are sentences about what may be missing from a volume. `patient`
+    and `identity` are for comparing, never for showing; dates are DICOM's YYYYMMDD, "" where the header has none.
     """
 
     uid: str
@@ -38,6 +53,12 @@ class Series:
     patient: str = field(default="", repr=False)
     grid: Stack | None = None
     problem: str = ""
+    damaged: bool = False
+    doubts: tuple[str, ...] = ()
+    modality: str = "MR"
+    study_date: str = ""
+    date: str = ""
+    identity: Identity = field(default=Identity(), repr=False)
 
     @property
     def name(self) -> str:
@@ -51,48 +72,87 @@ class Series:
         return tuple(dict.fromkeys(s.file for s in (self.grid.slices if self.grid else self.slices)))
 
 
+@dataclass(frozen=True, eq=False)
+class Study:
+    """What a folder holds: its series of images, by series number, and the files that are none of them."""
+
+    series: tuple[Series, ...]
+    passed_over: tuple[PassedOver, ...] = ()
+
+
 def is_dicom_folder(folder: str | Path) -> bool:
     """Whether a folder, or one below it, holds a DICOM file; looks no further than the first. False for what is no folder."""
+    return next(_files(folder, looks_like_dicom), None) is not None
+
+
+def depth_of_mr_images(folder: str | Path) -> int | None:
+    """How many folders deep the first DICOM MR image lies, 1 for the folder itself; None where there is none."""
+    folder = Path(folder).expanduser()
+    first = next(_files(folder, is_mr_image), None)
+    return None if first is None else len(first.relative_to(folder).parts)
+
+
+def _files(folder: str | Path, wanted: Callable[[Path], bool]) -> Iterator[Path]:
+    """Files below a folder that are wanted, from the top down; what cannot be read is told by whoever reads it."""
     folder = Path(folder).expanduser()
     if not folder.is_dir():
-        return False
-    try:
-        return any(looks_like_dicom(path) for path in folder.rglob("*") if path.is_file())
-    except OSError:
-        return False  # what cannot be read is told by whoever reads it
+        return
+    for place, folders, names in os.walk(folder):
+        folders.sort()
+        for name in sorted(names):
+            try:
+                if wanted(Path(place, name)):
+                    yield Path(place, name)
+            except OSError:
+                continue
 
 
 def read_dicom_folder(path: str | Path) -> list[Series]:
+    """The series in a folder and the folders below it, as `read_study` finds them."""
+    return list(read_study(path).series)
+
+
+def read_study(path: str | Path) -> Study:
     """The series in a folder and the folders below it, from their headers alone.
 
-    Files count by their content, not by their names; copies of an image count once; files of other kinds are passed over.
+    Files count by their content, not by their names; copies of an image count once. A file that is damaged, or no image, stops
+    nothing: it is listed.
 
     Args:
         path: the folder.
 
     Returns:
-        Every series of images, by series number, with its geometry or its problem.
+        Every series of images with its geometry or its problem, and what was passed over.
 
     Raises:
-        InputError: no such folder, no DICOM image in it, damaged files, or pydicom is not installed.
+        InputError: no such folder, no readable DICOM image in it, or pydicom is not installed.
     """
     folder = Path(path).expanduser()
     if not folder.is_dir():
         what = "is a file" if folder.exists() else "does not exist"
         raise InputError(f"{folder} {what}, expected a folder of DICOM files; check the path")
-    slices, damaged = read_slices(dicom_files(folder))
-    if damaged:
-        raise InputError(
-            f"{damaged[0]} is damaged DICOM ({len(damaged)} such file(s) in {folder}), expected complete files; copy or export them again, "
-            "or remove them if they are not needed"
-        )
+    files, others = dicom_files(folder)
+    slices, without = read_slices(files)
+    others += without
     if not slices:
+        damaged = [one for one in others if one.damaged]
+        if damaged:
+            raise InputError(
+                f"{damaged[0].file} is a {damaged[0].what} ({len(damaged)} such file(s) in {folder}, and no image), expected the complete "
+                "files of an MR examination; copy or export them again"
+            )
         raise InputError(f"the folder {folder} holds no DICOM image, expected the series of an MR examination; check the path")
-    groups: dict[str, dict[str, Slice]] = {}
+    groups: dict[str, list[Slice]] = {}
     for found in slices:
-        groups.setdefault(found.series, {}).setdefault(found.instance, found)
-    series = [one for group in groups.values() for one in _series(folder, list(group.values()))]
-    return sorted(series, key=lambda s: (s.number is None, s.number or 0, s.description, s.uid))
+        groups.setdefault(found.series, []).append(found)
+    series = [_scattered(folder, parts) for parts in one_series_per_image(groups)]
+    for group in groups.values():
+        kept = _images_among(group)
+        others += [PassedOver(one.file, "picture that is no MR image among a series", one.series) for one in group if one not in kept]
+        lost = [one for one in others if one.damaged and one.series == group[0].series]
+        series += _series(folder, kept, lost)
+    ordered = sorted(series, key=lambda s: (s.number is None, s.number or 0, s.description, s.uid))
+    return Study(tuple(ordered), tuple(others))
 
 
 def read_series(series: Series) -> Volume:
@@ -125,30 +185,68 @@ def read_series(series: Series) -> Volume:
     return Volume(array=array, affine=series.grid.affine.copy())
 
 
-def reject_different_patients(series: Sequence[Series]) -> None:
-    """Raise InputError where series name different patients, without showing the names."""
-    named = [s for s in series if s.patient]
-    if len({s.patient for s in named}) > 1:
-        other = next(s for s in named if s.patient != named[0].patient)
-        raise InputError(
-            f"{named[0].name} and {other.name} belong to different patients (their patient IDs differ), expected one patient's sequences; "
-            "give each patient's folder alone"
-        )
+def _images_among(group: list[Slice]) -> list[Slice]:
+    """The MR images of a series into which other pictures were put (a screenshot, a colour map); all of it where there are none."""
+    images = [one for one in group if one.storage in MR_IMAGES and one.position is not None]
+    others = [one for one in group if one.storage not in MR_IMAGES]
+    return images if images and others else group
 
 
-def _series(folder: Path, slices: list[Slice]) -> list[Series]:
+def _series(folder: Path, found: list[Slice], lost: list[PassedOver]) -> list[Series]:
+    """A series, or the echoes or reconstructions of one, from all images that bear its UID."""
+    slices = _without_copies(found)
     try:
-        return [_one(folder, slices, stack(slices))]
-    except RepeatedPlaces as problem:
-        for parts in (_apart(slices, _echo), _apart(slices, _kind)):
-            if len(parts) > 1 and all(_is_stack(part) for part in parts.values()):
-                return [_one(folder, part, stack(part), what) for what, part in parts.items()]
-        return [_one(folder, slices, None, problem=str(problem))]
+        for problem in (clash_of_series(slices), clash_of_instances(slices)):
+            if problem:
+                raise Damaged(problem)
+        if lost and found[0].modality == "MR":
+            raise Damaged(
+                f"has a file that cannot be read, {lost[0].file} ({lost[0].what}, {len(lost)} in all), expected every image; copy or "
+                "export the whole series again"
+            )
+        try:
+            grids = {"": stack(slices)}
+        except RepeatedPlaces:
+            grids = _volumes_among(slices)
+            if not grids:
+                raise
+        reject_lost_images(slices, grids)
+        doubts = {what: signs_of_loss(slices, grid) for what, grid in grids.items()}
+        return [_one(folder, list(grid.slices), grid, what, doubts=doubts[what]) for what, grid in grids.items()]
     except NotAStack as problem:
-        return [_one(folder, slices, None, problem=str(problem))]
+        return [_one(folder, slices, None, problem=str(problem), damaged=isinstance(problem, Damaged))]
 
 
-def _one(folder: Path, slices: list[Slice], grid: Stack | None, what: str = "", problem: str = "") -> Series:
+def _scattered(folder: Path, slices: list[Slice]) -> Series:
+    problem = f"has {len(slices)} images that bear a SeriesInstanceUID each, expected one for all of them; export the series again"
+    return _one(folder, slices, None, problem=problem, damaged=True)
+
+
+def _without_copies(slices: list[Slice]) -> list[Slice]:
+    """Each image once: of one UID and one place is what was copied, of one UID and several places what lost its own."""
+    kept: dict[tuple, Slice] = {}
+    for one in slices:
+        kept.setdefault((one.instance, one.position, one.orientation, one.number if one.position else one.counts.number), one)
+    return list(kept.values())
+
+
+def _volumes_among(slices: list[Slice]) -> dict[str, Stack]:
+    """The volumes of a series that holds several, by echo or by kind of reconstruction; {} where that does not tell them apart."""
+    for parts in (_apart(slices, _echo), _apart(slices, _kind)):
+        if len(parts) > 1 and all(_is_stack(part) for part in parts.values()):
+            return {what: stack(part) for what, part in parts.items()}
+    return {}
+
+
+def _one(
+    folder: Path,
+    slices: list[Slice],
+    grid: Stack | None,
+    what: str = "",
+    problem: str = "",
+    damaged: bool = False,
+    doubts: tuple[str, ...] = (),
+) -> Series:
     first = grid.slices[0] if grid else slices[0]
     series = Series(
         uid=first.series,
@@ -161,10 +259,15 @@ def _one(folder: Path, slices: list[Slice], grid: Stack | None, what: str = "", 
         frame_of_reference=first.frame_of_reference,
         patient=first.patient,
         grid=grid,
+        damaged=damaged,
+        modality=first.modality,
+        study_date=first.study_date,
+        date=first.date,
+        identity=first.identity,
     )
-    if not problem:
-        return series
-    return replace(series, problem=f"{series.name} in {folder} {problem}")
+    if problem:
+        return replace(series, problem=f"{series.name} in {folder} {problem}")
+    return replace(series, doubts=tuple(f"{series.name} {doubt}" for doubt in doubts))
 
 
 def _apart(slices: list[Slice], key: Any) -> dict[str, list[Slice]]:

@@ -30,6 +30,10 @@ class NotAStack(ValueError):
     """Why slices make no grid: what was found, expected, and what to do; without the series' name."""
 
 
+class Damaged(NotAStack):
+    """Images are missing, or are not told apart as they must be: what is there is less than what was acquired."""
+
+
 class RepeatedPlaces(NotAStack):
     """Several images lie at one place: more than three dimensions."""
 
@@ -42,8 +46,9 @@ def stack(slices: list[Slice]) -> Stack:
 
     Raises:
         RepeatedPlaces: several images at one place.
-        NotAStack: not MR, colours, no geometry, one slice, several directions or sizes, missing or unevenly spaced slices,
-            gantry tilt, or voxels or an extent that cannot be a head.
+        Damaged: slices are missing in between.
+        NotAStack: not MR, colours, no geometry, one slice, several directions or sizes, unevenly spaced slices, gantry tilt, or
+            voxels or an extent that cannot be a head.
     """
     first = slices[0]
     _reject_what_is_no_mr(slices)
@@ -101,7 +106,7 @@ def _reject_uneven(positions: np.ndarray, normal: np.ndarray) -> None:
     if gaps.size:
         missing = int(np.rint(steps[gaps] / usual - 1).sum())
         at = int(gaps[0]) + 1
-        raise NotAStack(
+        raise Damaged(
             f"lacks {max(missing, 1)} slice(s), first after slice {at} of {len(positions)} ({steps[gaps[0]]:.1f} mm instead of {usual:.1f} "
             "mm), expected every slice; copy or export the whole series again"
         )

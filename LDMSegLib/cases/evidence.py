@@ -1,36 +1,22 @@
 """What the words and the timing of a candidate say about its contrast, and how far each can be trusted.
 
-Only names of sequences that a specification has are ever given out: its aliases decide what words mean; the timing rules know
-BraTS's four (t1n t1c t2w t2f) and keep silent about any other.
+Only names of sequences that a specification has are ever given out; the timing rules know BraTS's four (t1n t1c t2w t2f) and keep silent
+about any other.
 """
 
 from __future__ import annotations
 
-import re
-
 from LDMSegLib.cases.dicom_slices import Acquisition
-from LDMSegLib.cases.naming import sequences_of, tokens
+from LDMSegLib.sequences.names import sequences_in
+from LDMSegLib.sequences.reading import EITHER, UNCLEAR, WITH, WITHOUT, read
 from LDMSegLib.specification import Sequence
-
-# Words that name something else than a structural sequence, whatever else a description says.
-_OTHER_WORDS = frozenset(
-    "localizer localiser scout survey plane adc dwi dti trace tracew diffusion ep2d epi swi swan swip venbold phase mip minip "
-    "perf perfusion pwi dsc dce asl cbf cbv mtt ttp tof mra mrv angio colfa tensor sub subtraction fmri bold spectroscopy csi mrs "
-    "ciss fiesta t2star star medic hemo pd proton screensave report fieldmap calibration asset".split()
-)
-_WITHOUT = re.compile(r"(?<![a-z0-9])(c ?-|-c|w/?o( (c|gd|contrast|km)|$))(?![a-z0-9])", re.IGNORECASE)
-_WITH = re.compile(r"(?<![a-z0-9])(c ?\+|\+ ?c|\+ ?gd|gd ?\+|w/ ?(c|gd|contrast))(?![a-z0-9])", re.IGNORECASE)
-_SURGERY = re.compile(r"(?<![a-z0-9])(pre|post)[ -]?(op|operative|surgery|surgical|rt|radiation)(?![a-z0-9])", re.IGNORECASE)
-_BEFORE = frozenset("pre nativ native unenhanced plain precontrast noncontrast".split())
-_NOT = frozenset("without no non not".split())
-_AFTER = frozenset("gd gad gado gadolinium post ce km contrast enhanced postcontrast postgd".split())
 
 OTHER = ""
 """Given instead of a sequence or family where something else was recognised."""
 
 
 def from_words(words: tuple[str, ...], sequences: tuple[Sequence, ...]) -> tuple[str | None, str]:
-    """The one sequence that names and descriptions point at, by the bundle's aliases; the first text that tells counts.
+    """The one sequence that names and descriptions point at; the first text that tells counts.
 
     Args:
         words: texts, most telling first.
@@ -41,42 +27,29 @@ def from_words(words: tuple[str, ...], sequences: tuple[Sequence, ...]) -> tuple
         (None, "") where nothing is told.
     """
     for text in words:
-        said = plain(text)
-        if set(tokens(said)) & _OTHER_WORDS:
+        found = sequences_in(text, sequences)
+        if found.other:
             return OTHER, text
-        fits = sequences_of(said, sequences)
-        if len(fits) == 1:
-            return fits[0], text
+        if len(found.names) == 1 or (found.names and found.reading.family == "t1"):
+            return found.names[0], text
     return None, ""
 
 
-def contrast_in_words(words: tuple[str, ...]) -> bool | None:
-    """Whether the words say that contrast agent was given: True, False (they say it wasn't), None (nothing, or both)."""
-    before = after = False
-    previous = ""
-    for word in (word for text in words for word in (*tokens(plain(text)), "")):
-        if word in _AFTER:
-            # "no contrast" is before, but "post no fat sat" is after: a "no" belongs to the word behind it.
-            before |= previous in _NOT or previous in _BEFORE
-            after |= previous not in _NOT and previous not in _BEFORE
-        before |= word in _BEFORE
-        previous = word
-    return None if before == after else after
+def contrast_of(words: tuple[str, ...]) -> tuple[str, str, str]:
+    """What descriptions say of contrast agent: `reading.Reading.contrast`, the text it was read from, and what is unclear in it.
 
-
-def contrast_unspoken(words: tuple[str, ...]) -> bool:
-    """Whether no word about contrast agent is there at all, as against words that contradict each other."""
-    return not any(set(tokens(plain(text))) & (_AFTER | _BEFORE) for text in words)
-
-
-def plain(text: str) -> str:
-    """A description in the words that aliases are made of: "C+" and "+Gd" are contrast, "C-" and "w/o" its absence.
-
-    An operation before or after which a scan was made is no contrast agent.
+    The first text counts, a series description; a protocol's name only where it names a T1 too: "BRAIN W/WO" is a whole examination's.
     """
-    text = _SURGERY.sub(" ", text.replace("_", " "))
-    text = _WITH.sub(" contrast ", _WITHOUT.sub(" without contrast ", text))
-    return text.replace("*", "star").replace(".", " ").replace("/", " ")
+    for k, text in enumerate(words):
+        told = read(text)
+        if told.contrast and (k == 0 or told.family == "t1"):
+            return told.contrast, text, told.why
+    return "", words[0] if words else "", ""
+
+
+def contrast_in_words(words: tuple[str, ...]) -> bool | None:
+    """Whether the words say that contrast agent was given: True, False (they say it wasn't), None (nothing, both, or not clearly)."""
+    return {WITH: True, WITHOUT: False, EITHER: None, UNCLEAR: None, "": None}[contrast_of(words)[0]]
 
 
 def from_timing(a: Acquisition) -> tuple[str | None, str]:

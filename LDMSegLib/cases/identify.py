@@ -8,8 +8,7 @@ silently.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-
-import numpy as np
+from dataclasses import replace
 
 from LDMSegLib.cases import contrast, contrast_table
 from LDMSegLib.cases.candidates import (
@@ -22,16 +21,19 @@ from LDMSegLib.cases.candidates import (
     candidates_of_files,
     candidates_of_series,
 )
-from LDMSegLib.cases.evidence import OTHER, contrast_in_words, contrast_unspoken, from_timing, from_words
-from LDMSegLib.cases.t1_pair import contradictory, features_of, minutes_between, split_t1, tell_pair
+from LDMSegLib.cases.evidence import OTHER, from_timing
+from LDMSegLib.cases.t1_pair import features_of, split_t1, t1_image, tell_pair
+from LDMSegLib.sequences.names import Named, sequences_in
+from LDMSegLib.sequences.preference import Image, prefer
+from LDMSegLib.sequences.reading import WITH, WITHOUT
+from LDMSegLib.sequences.site_rules import NONE
+from LDMSegLib.sequences.t1 import T1Image, settle
 from LDMSegLib.specification import Sequence
 
 __all__ = ["CERTAIN", "GUESS", "LIKELY", "Candidate", "Choice", "Identification", "candidates_of_files", "candidates_of_series", "identify"]
 
 # Chosen on 27 real cases, leave one out: see Testing/benchmarks/identification.py for what it lets through.
 LEAST_PROBABILITY = 0.9
-# How much finer the finest of several images of one sequence must be to be taken for that.
-LEAST_FINER = 0.05
 
 _FAMILY = {"t1n": "t1", "t1c": "t1"}
 
@@ -69,7 +71,10 @@ class _Search:
         self.t1: list[Candidate] = []
         self.undecided: list[Candidate] = []
         for candidate in candidates:
-            self._sort(candidate)
+            if candidate.rule is not None:
+                self._by_rule(candidate)
+            else:
+                self._sort(candidate)
 
     def result(self) -> Identification:
         self._settle_t1()
@@ -78,7 +83,7 @@ class _Search:
         for name in self.said:
             self.questions.pop(name, None)
         for name, fits in self.found.items():
-            best = self._finest(name, fits)
+            best = self._preferred(name, fits)
             if best is not None and name not in self.questions:
                 choices[name] = best
         for sequence in self.sequences:
@@ -88,85 +93,88 @@ class _Search:
                     f"nothing among {_listed([*self.undecided, *self.t1]) or 'the images'} was recognised as {sequence.title} ({name}); "
                     f"name it with --{name}"
                 )
+        self.left_out += [(c.name, "nothing says which sequence it is") for c in self.undecided]
         return Identification(choices, tuple(dict.fromkeys(self.questions.values())), tuple(self.left_out))
+
+    def _by_rule(self, candidate: Candidate) -> None:
+        rule = candidate.rule
+        if rule.sequence == NONE:
+            self.left_out.append((candidate.name, f'the site\'s rule "{rule.line}"'))
+        else:
+            self._add(rule.sequence, candidate, CERTAIN, f'the site\'s rule "{rule.line}"')
 
     def _sort(self, candidate: Candidate) -> None:
         """Names, descriptions and timing."""
-        told, text = from_words(candidate.words, self.sequences)
+        told, text = self._told(candidate)
         timed, reason = from_timing(candidate.acquisition)
-        for other, why in ((told, f'"{text}" names another kind of image'), (timed, reason)):
-            if other == OTHER:
-                self.left_out.append((candidate.name, why))
-                return
-        family = _FAMILY.get(told, told)
-        if told and timed and family != timed:
-            self.left_out.append((candidate.name, f'"{text}" says {told}, but {reason}'))
-            title = next(s.title for s in self.sequences if s.name == told)
-            self.questions.setdefault(
-                told, f'{candidate.name} is called {title} ("{text}"), but {reason}, so it cannot be told; name the image with --{told}'
-            )
+        if told.other or timed == OTHER:
+            self.left_out.append((candidate.name, f'"{text}": {told.other}' if told.other else reason))
             return
-        if (family or timed) == "t1" and {"t1n", "t1c"} <= set(self.names):
-            self._sort_t1(candidate, text, reason)
-        elif told:
-            self._add(told, candidate, CERTAIN, f'"{text}" says so' + (f" and {reason}" if reason else ""))
+        families = {_FAMILY.get(name, name) for name in told.names}
+        if timed and families and timed not in families:
+            self._contradicted(candidate, told, text, timed, reason)
+            return
+        family = timed or (next(iter(families)) if len(families) == 1 else None)
+        if family == "t1" and {"t1n", "t1c"} <= set(self.names):
+            self.t1.append(candidate)
+        elif told.names and not told.clear and not timed:
+            self._unclear(candidate, told, text)
+        elif told.names:
+            name = family if family in self.names else told.names[0]
+            self._add(name, candidate, CERTAIN, f'"{text}" says so' + (f" and {reason}" if reason else ""))
         elif timed in self.names:
             self._add(timed, candidate, LIKELY, reason)
         else:
             self.undecided.append(candidate)
 
-    def _sort_t1(self, candidate: Candidate, text: str, reason: str) -> None:
-        """A T1 image: before or after contrast agent?"""
-        worded, tagged = contrast_in_words(candidate.words), candidate.acquisition.contrast
-        if worded is None and contrast_unspoken(candidate.words) and from_words(candidate.words, self.sequences)[0] == "t1c":
-            worded = True  # an alias says it in a word of its own, as in "ct1"
-        if worded is not None and tagged is not None and worded != tagged:
-            self.t1.append(candidate)  # its words and its header contradict each other: neither counts
-        elif worded or tagged:
-            self._add("t1c", candidate, CERTAIN, f'"{text}" says so' if worded else f"its header names {candidate.acquisition.agent}")
-        elif worded is False or tagged is False:
-            self._add("t1n", candidate, CERTAIN, f'"{text}" says so' if worded is False else "its header says without contrast agent")
-        else:
-            self.t1.append(candidate)
+    def _told(self, candidate: Candidate) -> tuple[Named, str]:
+        """What its words say of it; the first text that tells counts."""
+        for text in candidate.words:
+            told = sequences_in(text, self.sequences)
+            if told.names or told.other:
+                return told, text
+        return Named(), ""
+
+    def _contradicted(self, candidate: Candidate, told: Named, text: str, timed: str, reason: str) -> None:
+        self.left_out.append((candidate.name, f'"{text}" says {" or ".join(told.names)}, but {reason}'))
+        for name in told.names[:1]:
+            title = next(s.title for s in self.sequences if s.name == name)
+            self.questions.setdefault(
+                name, f'{candidate.name} is called {title} ("{text}"), but {reason}, so it cannot be told; name the image with --{name}'
+            )
+
+    def _unclear(self, candidate: Candidate, told: Named, text: str) -> None:
+        """Words that fit several sequences, and nothing in the header decides."""
+        self.left_out.append((candidate.name, f'"{text}" could be {" or ".join(told.names)}: {told.why}'))
+        for name in told.names:
+            self.questions.setdefault(
+                name,
+                f'{candidate.name} could be {" or ".join(told.names)} ("{text}": {told.why}), and its header says nothing that decides; '
+                f"name the image with --{name}",
+            )
 
     def _settle_t1(self) -> None:
-        """T1 images that don't say whether before or after contrast agent: from the others, the clock, then the images."""
-        after, open_, self.t1 = [c.candidate for c in self.found.get("t1c", [])], self.t1, []
-        if after:
-            for one in open_:
-                later = [minutes_between(other, one) for other in after if minutes_between(other, one) is not None]
-                if later and min(later) >= 0:
-                    self._add("t1c", one, LIKELY, "it is a T1 image acquired after one with contrast agent")
-                elif contradictory(one):
-                    self.left_out.append((one.name, "its description and its header contradict each other about contrast agent"))
-                else:
-                    self._add("t1n", one, LIKELY, "it is a T1 image that names no contrast agent, and another one does")
+        """Which of the T1 images are before and which after contrast agent (see `sequences.t1`)."""
+        images, self.t1 = self.t1, []
+        if not images:
             return
-        if len(open_) == 2 and not self.found["t1n"]:
-            self._settle_pair(*open_)
-        elif len(open_) == 1 and len(self.found["t1n"]) == 1:
-            self._settle_pair(self.found["t1n"][0].candidate, open_[0], first_known=True)
-        elif open_:
-            self._ask_t1(open_, "nothing says which were acquired before and which after contrast agent")
-
-    def _settle_pair(self, first: Candidate, second: Candidate, first_known: bool = False) -> None:
-        told = tell_pair(first, second)
-        if not told.after or (first_known and told.after < 0):
-            why = told.why or "the image that is known as T1 before contrast agent looks like the later one, so nothing tells"
-            if "t1n" not in self.said:
-                self.found["t1n"] = []
-            self._ask_t1([first, second], f"{why} which was acquired after contrast agent")
-            return
-        native, after = (first, second) if told.after > 0 else (second, first)
-        for one, name, reason in ((native, "t1n", told.native_reason), (after, "t1c", told.after_reason)):
-            if not (first_known and one is first):
-                self._add(name, one, told.certainty, f"of the two T1 images {reason}")
-
-    def _ask_t1(self, images: list[Candidate], why: str) -> None:
-        sentence = (
-            f"{_listed(images)} {'is a T1 image' if len(images) == 1 else 'are T1 images'}, but {why}; name them with --t1n and --t1c"
-        )
-        self.questions["t1n"] = self.questions["t1c"] = sentence
+        named = {c.candidate for c in (*self.found["t1n"], *self.found["t1c"])}
+        by_user = [(self.said[name], contrast) for name, contrast in (("t1n", WITHOUT), ("t1c", WITH)) if name in self.said]
+        every = [*images, *(one for one, _ in by_user)]
+        known = [_as_named(t1_image(one), contrast) for one, contrast in by_user]
+        settled = settle([*(t1_image(one) for one in images), *known], lambda a, b: tell_pair(every[a], every[b]))
+        for candidate, verdict in zip(images, settled.verdicts, strict=False):  # those that the user named come last
+            if verdict.sequence:
+                self._add(verdict.sequence, candidate, verdict.certainty, verdict.reason)
+            else:
+                self.left_out.append((candidate.name, verdict.reason))
+        asked = [name for name in settled.asked if not any(c.candidate in named for c in self.found[name])]
+        if asked:
+            about = [every[i] for i in settled.about]
+            verb = "is a T1 image" if len(about) == 1 else "are T1 images"
+            sentence = f"{_listed(about)} {verb}, but {settled.why}; name them with --t1n and --t1c"
+            for name in asked:
+                self.questions[name] = sentence
 
     def _look_at_images(self) -> None:
         """The last resort, for images of which nothing is known at all."""
@@ -203,29 +211,40 @@ class _Search:
             return
         self.found[name].append(Choice(name, candidate, certainty, reason))
 
-    def _finest(self, name: str, fits: list[Choice]) -> Choice | None:
-        """Of several images of one sequence the one with the thinnest slices; a question where that doesn't decide."""
+    def _preferred(self, name: str, fits: list[Choice]) -> Choice | None:
+        """Of several images of one sequence the one that the rules of `sequences.preference` name; a question where they don't."""
         if len(fits) < 2:
             return fits[0] if fits else None
-        original = [c for c in fits if "DERIVED" not in c.candidate.acquisition.image_type] or fits
-        order = (CERTAIN, LIKELY, GUESS)
-        best = min(order.index(c.certainty) for c in original)
-        sized = sorted((_coarsest_mm(c.candidate), i, c) for i, c in enumerate(original) if order.index(c.certainty) == best)
-        if len(sized) > 1 and sized[1][0] - sized[0][0] < LEAST_FINER * sized[0][0]:
+        taken = prefer([_image(choice) for choice in fits])
+        if taken.best is None:
+            equal = [fits[i] for i in taken.equal]
             self.questions[name] = (
-                f"{_listed([c for _, _, c in sized], 'candidate')} could all be {name} and are equally fine, expected one; "
-                f"name it with --{name} or leave the others out"
+                f"{_listed(equal, 'candidate')} could all be {name} and are equally fine, expected one; "
+                f"name it with --{name}, leave the others out or say by --site-rules which is meant"
             )
             return None
-        chosen = sized[0][2]
-        self.left_out += [(c.candidate.name, f"{chosen.candidate.name} is a finer {name}") for c in fits if c is not chosen]
-        return Choice(name, chosen.candidate, chosen.certainty, f"{chosen.reason}, and of {len(fits)} such images it is the finest")
+        chosen = fits[taken.best]
+        self.left_out += [(fits[i].candidate.name, f"another {name}; {why}") for i, why in taken.losers]
+        return Choice(name, chosen.candidate, chosen.certainty, f"{chosen.reason}, and of {len(fits)} such images it is {taken.why}")
 
 
-def _coarsest_mm(candidate: Candidate) -> float:
-    grid = getattr(candidate.source, "grid", None)
-    affine = candidate.read().affine if grid is None else grid.affine
-    return float(np.linalg.norm(affine[:3, :3], axis=0).max())
+def _as_named(image: T1Image, contrast: str) -> T1Image:
+    """A T1 that the user named: whatever its own words say, and its header where that agrees."""
+    return replace(image, contrast=contrast, tag=image.tag if image.tag is (contrast == WITH) else None)
+
+
+def _image(choice: Choice) -> Image:
+    """What the rules of preference look at."""
+    candidate = choice.candidate
+
+    def grid() -> tuple:
+        found = getattr(candidate.source, "grid", None)
+        if found is not None:
+            return found.affine, found.shape
+        volume = candidate.read()
+        return volume.affine, volume.array.shape
+
+    return Image(candidate.name, candidate.words[0] if candidate.words else "", choice.certainty, candidate.acquisition.image_type, grid)
 
 
 def _listed(items: list, attribute: str = "") -> str:

@@ -28,6 +28,8 @@ from LDMSegLib.cases.space import Space
 from LDMSegLib.cases.together import Together
 from LDMSegLib.cases.volume import Volume
 from LDMSegLib.events import Reporter, Silent
+from LDMSegLib.preprocessing.coverage import unseen_brain
+from LDMSegLib.preprocessing.mirrored import reject_mirrored
 
 
 def prepare_case(
@@ -114,9 +116,12 @@ class _Work:
             moving = self.volumes[name]
             found = self._timed(f"register_{name}", lambda moving=moving: register(moving, self.fixed, *where, DOUBTFUL))
             self.qualities[name], self.distinct[name] = found.quality, found.distinct
+            again = lambda image: register(image, self.fixed, *where, DOUBTFUL)  # noqa: E731
+            reject_mirrored(name, moving, self.reference, self.fixed, found, again)
             said = doubt(found, (name, moving.path), (self.reference, self.fixed.path))
             self.warnings += [said] if said else []
             self.images.onto[name] = found.matrix
+            self.warnings += unseen_brain(name, self.reference, self.mask, self.fixed.affine, moving, found.matrix)
             fits = f"fits {found.distinct:.1f} times as well as {AWAY_MM:g} mm away, expected at least {DOUBTFUL:g}"
             measure = f"moved by {_moved(found.matrix, self.fixed):.1f} mm, turned by {_turned(found.matrix):.1f}°; {fits}"
             step = Step(f"{name} onto {self.reference}", self.images.on_reference(name), self.mask, self.fixed.affine, measure)

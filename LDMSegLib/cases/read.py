@@ -1,9 +1,10 @@
-"""Reading one NIfTI image, and saying clearly why one cannot be used."""
+"""Reading one NIfTI, NRRD or MetaImage file, and saying clearly why one cannot be used."""
 
 from __future__ import annotations
 
 import gzip
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -12,6 +13,7 @@ from nibabel.spatialimages import HeaderDataError
 
 from LDMSegLib.cases.volume import Volume
 from LDMSegLib.errors import InputError
+from LDMSegLib.io.itk_images import is_itk_image, read_itk_image
 
 SMALLEST_SPACING_MM = 0.1
 LARGEST_SPACING_MM = 20.0
@@ -20,34 +22,29 @@ SMALLEST_EXTENT_MM = 30.0
 
 
 def read_volume(path: str | Path) -> Volume:
-    """Read a NIfTI image (.nii or .nii.gz; NIfTI-1 or -2) of any orientation, spacing and obliqueness.
+    """Read an image of any orientation, spacing and obliqueness: NIfTI (.nii or .nii.gz; NIfTI-1 or -2), NRRD or MetaImage.
 
     Args:
         path: the file.
 
     Returns:
         The image as float32 (X, Y, Z) with the file's scaling applied, and exactly the affine nibabel picks for the file
-        (sform before qform), voxel→world RAS mm.
+        (sform before qform), voxel→world RAS mm. Without a header where the file is no NIfTI.
 
     Raises:
-        InputError: missing, unreadable or damaged file, not NIfTI, not one 3-D grey-value image, NaN or infinite values,
-            constant image, or a geometry that cannot be a head (see the constants of this module).
+        InputError: missing, unreadable or damaged file, another format, not one 3-D grey-value image, NaN or infinite values,
+            constant image, a geometry that cannot be a head (see the constants of this module), or SimpleITK is needed and absent.
     """
-    path = Path(path).expanduser()
-    content = _content(path)
-    image = _parse(path, content)
-    shape = _shape(path, image)
-    affine = _affine(path, image, shape)
-    array = _values(path, image, shape, len(content))
-    _reject_constant(path, array)
-    return Volume(array=array, affine=affine, path=path, header=image.header.copy())
+    volume = _read(Path(path).expanduser())
+    _reject_constant(volume.path, volume.array)
+    return volume
 
 
 def read_label_map(path: str | Path) -> Volume:
     """Read a label map; unlike an image it may hold a single value, e.g. where there is no tumour.
 
     Args:
-        path: a NIfTI file.
+        path: a file as for `read_volume`.
 
     Returns:
         The map as uint8 (X, Y, Z), affine as `read_volume`.
@@ -55,18 +52,24 @@ def read_label_map(path: str | Path) -> Volume:
     Raises:
         InputError: as `read_volume`, or a value that is not a whole number from 0 to 255.
     """
-    path = Path(path).expanduser()
-    content = _content(path)
-    image = _parse(path, content)
-    shape = _shape(path, image)
-    affine = _affine(path, image, shape)
-    array = _values(path, image, shape, len(content))
+    volume = _read(Path(path).expanduser())
+    array = volume.array
     wrong = array[(array < 0) | (array > 255) | (array != np.rint(array))]
     if wrong.size:
         raise InputError(
-            f"{path} holds the value {wrong[0]:g}, expected a label map of whole numbers from 0 to 255; give the label map itself"
+            f"{volume.path} holds the value {wrong[0]:g}, expected a label map of whole numbers from 0 to 255; give the label map itself"
         )
-    return Volume(array=array.astype(np.uint8), affine=affine, path=path, header=image.header.copy())
+    return replace(volume, array=array.astype(np.uint8))
+
+
+def _read(path: Path) -> Volume:
+    content = _content(path)
+    foreign = is_itk_image(path)
+    image = read_itk_image(path) if foreign else _parse(path, content)
+    shape = _shape(path, image)
+    affine = _affine(path, image, shape)
+    array = _values(path, image, shape, None if foreign else len(content))
+    return Volume(array=array, affine=affine, path=path, header=None if foreign else image.header.copy())
 
 
 def _content(path: Path) -> bytes:
@@ -101,7 +104,8 @@ def _parse(path: Path, content: bytes) -> nib.Nifti1Image:
         raise InputError(f"{path} is the header of a .hdr/.img pair, expected a single-file NIfTI; convert the pair to .nii.gz")
     else:
         raise InputError(
-            f"{path} is not a NIfTI file, expected .nii or .nii.gz; convert it first (DICOM: with dcm2niix; other formats: with 3D Slicer)"
+            f"{path} is not a NIfTI file, expected .nii, .nii.gz, .nrrd or .mha; convert it first (DICOM: with dcm2niix; other formats: "
+            "with 3D Slicer)"
         )
     try:
         return kind.from_bytes(content)
@@ -155,10 +159,12 @@ def _affine(path: Path, image: nib.Nifti1Image, shape: tuple[int, int, int]) -> 
     return affine
 
 
-def _values(path: Path, image: nib.Nifti1Image, shape: tuple[int, int, int], size: int) -> np.ndarray:
-    needed = image.dataobj.offset + int(np.prod(image.shape, dtype=np.int64)) * image.get_data_dtype().itemsize
-    if size < needed:
-        raise InputError(f"{path} ends early ({size} of {needed} bytes), expected a complete NIfTI file; copy or download it again")
+def _values(path: Path, image: nib.Nifti1Image, shape: tuple[int, int, int], size: int | None) -> np.ndarray:
+    """The voxels of an image whose file has `size` bytes; None of one that was read already."""
+    if size is not None:
+        needed = image.dataobj.offset + int(np.prod(image.shape, dtype=np.int64)) * image.get_data_dtype().itemsize
+        if size < needed:
+            raise InputError(f"{path} ends early ({size} of {needed} bytes), expected a complete NIfTI file; copy or download it again")
     try:
         with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite and is told below
             array = np.ascontiguousarray(image.dataobj, dtype=np.float32).reshape(shape)

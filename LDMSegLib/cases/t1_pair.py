@@ -8,12 +8,12 @@ import numpy as np
 
 from LDMSegLib.cases import contrast
 from LDMSegLib.cases.candidates import GUESS, LIKELY, Candidate
-from LDMSegLib.cases.evidence import contrast_in_words
+from LDMSegLib.cases.evidence import contrast_of
+from LDMSegLib.sequences import t1
+from LDMSegLib.sequences.t1 import FEWEST_MINUTES, T1Image
 
 # Chosen on 27 real cases, leave one out: see Testing/benchmarks/identification.py for what it lets through.
 LEAST_REACH = 0.2
-# Two acquisitions nearer in time than this may be one, reconstructed twice.
-FEWEST_MINUTES = 1.0
 
 
 @dataclass(frozen=True)
@@ -62,14 +62,22 @@ def features_of(candidate: Candidate) -> np.ndarray | None:
     return contrast.measure(candidate.read())
 
 
+def t1_image(candidate: Candidate) -> T1Image:
+    """What `sequences.t1.settle` looks at of a candidate."""
+    acquired = candidate.acquisition
+    contrast, text, why = contrast_of(candidate.words)
+    return T1Image(
+        name=candidate.name,
+        contrast=contrast,
+        text=text,
+        why=why,
+        tag=acquired.contrast,
+        agent=acquired.agent,
+        when=(acquired.day, acquired.clock),
+        study=getattr(candidate.source, "study", ""),
+    )
+
+
 def minutes_between(first: Candidate, second: Candidate) -> float | None:
     """Minutes from one acquisition to the other within one study; None where that is not known."""
-    a, b = first.acquisition.clock, second.acquisition.clock
-    same = getattr(first.source, "study", None) == getattr(second.source, "study", None)
-    return (b - a) / 60.0 if same and a is not None and b is not None else None
-
-
-def contradictory(candidate: Candidate) -> bool:
-    """Whether its description and its header disagree about contrast agent."""
-    worded, tagged = contrast_in_words(candidate.words), candidate.acquisition.contrast
-    return worded is not None and tagged is not None and worded != tagged
+    return t1.minutes_between(t1_image(first), t1_image(second))

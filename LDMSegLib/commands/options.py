@@ -12,6 +12,8 @@ from typing import NoReturn
 from LDMSegLib.cases.plan import CHOICES, NEVER, Wishes
 from LDMSegLib.console import JSON_EVENTS
 from LDMSegLib.errors import InputError
+from LDMSegLib.sequences.site_rules import SiteRules, read_site_rules
+from LDMSegLib.specification import Specification
 
 BRATS_LABELS = "brats2017"
 """The convention that --brats-labels asks a bundle for."""
@@ -67,6 +69,20 @@ def add_preparing(parser: argparse.ArgumentParser, default: str) -> None:
     group.add_argument(
         "--result-on", default="", metavar="SEQUENCE", help="the native grid that the result of raw scans takes (the reference's)"
     )
+
+
+def add_site_rules(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--site-rules",
+        type=Path,
+        metavar="FILE",
+        help="your site's own words: lines of words, a tab and the sequence they mean, e.g. 'stealth<tab>t1c', 'cor t1 km<tab>none'",
+    )
+
+
+def site_rules(args: argparse.Namespace, specification: Specification) -> SiteRules:
+    """What `add_site_rules` was answered; raises InputError where the file is none."""
+    return read_site_rules(args.site_rules, specification.sequence_names) if args.site_rules else SiteRules()
 
 
 def series_numbers(given: Mapping[str, Path]) -> dict[str, int]:

@@ -31,6 +31,7 @@ def run(arguments: list[str], reporter: Reporter) -> int:
     parser.add_argument("case", nargs="?", type=Path, metavar="CASE", help="a folder of NIfTI files or of DICOM series")
     for sequence in sequences:
         parser.add_argument(f"--{sequence.name}", dest=f"file:{sequence.name}", type=Path, metavar="FILE", help=sequence.title)
+    options.add_site_rules(parser)
     options.add_output(parser, "the folder for the prepared images")
     options.add_bundle(parser)
     options.add_preparing(parser, ALWAYS)
@@ -44,7 +45,8 @@ def run(arguments: list[str], reporter: Reporter) -> int:
         raise InputError("--prepare never leaves nothing for ldmseg prepare to do, expected automatic or always; leave it out")
     target = check_output(args.output, args.overwrite)
     reporter.stage("read", "Reading the images")
-    found = read_folder(args.case, specification, numbers=numbers) if args.case else read_files(given, specification)
+    rules = options.site_rules(args, specification)
+    found = read_folder(args.case, specification, numbers=numbers, rules=rules) if args.case else read_files(given, specification)
     read = to_case(found, specification, options.wishes(args), reporter)
     if read.prepared is None:
         raise InputError(
@@ -70,6 +72,7 @@ def run(arguments: list[str], reporter: Reporter) -> int:
                 describe_source(name, read.sources[name]) if name in read.sources else describe_input(name, volume.path)
                 for name, volume in case.volumes.items()
             ],
+            "identification": case.identified.record(),
             "preparation": read.prepared.record,
             "warnings": case.warnings,
             "software": software_versions(),

@@ -9,14 +9,19 @@ from pathlib import Path
 
 from LDMSegLib.cases.case import Case, Images, assemble, case_id, known_files, look_at, missing_from, read_images, reference_of
 from LDMSegLib.cases.checks import image_warnings
-from LDMSegLib.cases.naming import find_case, find_cohort
+from LDMSegLib.cases.naming import NOT_AN_IMAGE, Assignment, find_case, find_cohort, find_files, tell_apart, tokens
 from LDMSegLib.cases.plan import AUTOMATIC, NEVER, Plan, Wishes, plan
 from LDMSegLib.cases.preparation import prepare_case
 from LDMSegLib.cases.prepared import Prepared
 from LDMSegLib.cases.space import find_space
 from LDMSegLib.errors import InputError
 from LDMSegLib.events import Reporter
+from LDMSegLib.io.endings import IMAGES
+from LDMSegLib.preprocessing.coverage import short_stacks, unseen_stripped_brains
+from LDMSegLib.preprocessing.mirrored import reject_mirrored_in_place
 from LDMSegLib.results.source import DicomSource
+from LDMSegLib.sequences.identified import CERTAIN, Identified, Use, order
+from LDMSegLib.sequences.site_rules import SiteRules
 from LDMSegLib.specification import Specification
 
 
@@ -37,15 +42,36 @@ class Found:
     images: Images
     notes: tuple[str, ...] = ()
     sources: Mapping[str, DicomSource] = field(default_factory=dict)
+    identified: Identified = Identified()
+
+
+NO_RULES = SiteRules()
 
 
 def read_files(files: Mapping[str, Path], specification: Specification, id: str | None = None) -> Found:
-    """Read one NIfTI file a sequence; raises InputError as `load_case`."""
+    """Read one NIfTI file a sequence, as the user named them; raises InputError as `load_case`."""
     known = known_files(files, specification)
-    return Found(id or case_id(list(known.values())), read_images(known))
+    named = Identified(tuple(Use(name, file.name, CERTAIN, "it was named by the user") for name, file in known.items()))
+    return Found(id or case_id(list(known.values())), read_images(known), identified=named)
 
 
-def read_folder(folder: Path, specification: Specification, id: str | None = None, numbers: Mapping[str, int] | None = None) -> Found:
+def read_named(files: list[Path], specification: Specification, rules: SiteRules = NO_RULES) -> Found:
+    """Read NIfTI files that are told apart by their names; raises InputError as `tell_apart` and `load_case`."""
+    return _read_assigned(tell_apart(files, specification.sequences, rules), specification, None)
+
+
+def _read_assigned(assigned: Assignment, specification: Specification, id: str | None) -> Found:
+    known = known_files(assigned.files, specification)
+    return Found(id or case_id(list(known.values())), read_images(known), assigned.notes, identified=assigned.identified)
+
+
+def read_folder(
+    folder: Path,
+    specification: Specification,
+    id: str | None = None,
+    numbers: Mapping[str, int] | None = None,
+    rules: SiteRules = NO_RULES,
+) -> Found:
     """Read a folder of NIfTI files, told apart by their names, or of DICOM series, told apart by what they say of themselves.
 
     Args:
@@ -53,19 +79,30 @@ def read_folder(folder: Path, specification: Specification, id: str | None = Non
         specification: the bundle's.
         id: what to call the case; by default as `read_files`, or the folder's name.
         numbers: sequence name → number of the DICOM series that it is, where the user says so.
+        rules: the site's own, which come before what names and descriptions say.
 
     Raises:
         InputError: it holds no case, a series is damaged, or which image is which cannot be told.
     """
-    from LDMSegLib.cases.dicom import is_dicom_folder  # with the rest of DICOM: NIfTI input needs none of it
-
-    if any(folder.rglob("*.nii*")) or not is_dicom_folder(folder):
+    files = _images_below(folder)
+    if _is_study(folder, specification, wanted=bool(numbers)):
+        found = _read_study(folder, specification, id or folder.resolve().name, numbers or {}, rules)
+        if not files:
+            return found
+        note = (
+            f"{len(files)} image file(s) beside the DICOM series were not read, such as {files[0].relative_to(folder)}; give the files "
+            "themselves to use them"
+        )
+        return replace(found, notes=(*found.notes, note))
+    if files or not _is_dicom(folder):
         if numbers:
             raise InputError(
                 f"a series number was given for {next(iter(numbers))}, but {folder} holds no DICOM series; give one file for each sequence"
             )
-        return read_files(find_case(folder, specification.sequences), specification, id)
-    return _read_study(folder, specification, id or folder.resolve().name, numbers or {})
+        found = _read_assigned(find_files(folder, specification.sequences, rules), specification, id)
+        note = f"the DICOM files below {folder} were not read, because the image files there are a case by themselves"
+        return replace(found, notes=(*found.notes, note)) if _depth_of_mr(folder) else found
+    return _read_study(folder, specification, id or folder.resolve().name, numbers or {}, rules)
 
 
 def find_cases(folder: Path, specification: Specification) -> list[tuple[str, Path]]:
@@ -77,32 +114,107 @@ def find_cases(folder: Path, specification: Specification) -> list[tuple[str, Pa
     Raises:
         InputError: no such folder, images lie in it itself, or there is no case.
     """
-    from LDMSegLib.cases.dicom import is_dicom_folder  # see `read_folder`
+    folder = folder.expanduser()
+    cases = find_cohort(folder, specification.sequences, _is_dicom)
+    # A folder directly below is one patient's: where it is a study, what else lies in it is no case of its own.
+    above = {case: next((parent for parent in (case, *case.parents) if parent.parent == folder), case) for _, case in cases}
+    studies = {patient for patient in set(above.values()) if _is_study(patient, specification)}
+    kept: dict[Path, tuple[str, Path]] = {}
+    for name, case in cases:
+        patient = above[case]
+        if patient in studies:
+            kept.setdefault(patient, (patient.name, patient))
+        else:
+            kept[case] = (name, case)
+    return list(kept.values())
 
-    return find_cohort(folder, specification.sequences, is_dicom_folder)
+
+def _images_below(folder: Path) -> list[Path]:
+    """Files below a folder that are images by their names, masks and results apart."""
+    try:
+        found = sorted(path for path in folder.rglob("*") if path.name.lower().endswith(IMAGES) and path.is_file())
+    except OSError:
+        return []  # told where it is read
+    return [path for path in found if not path.name.startswith(".") and not set(tokens(path)) & NOT_AN_IMAGE]
 
 
-def _read_study(folder: Path, specification: Specification, id: str, numbers: Mapping[str, int]) -> Found:
-    from LDMSegLib.cases.dicom import read_dicom_folder, read_series, reject_different_patients
-    from LDMSegLib.cases.identify import candidates_of_series, identify
+def _is_study(folder: Path, specification: Specification, wanted: bool = False) -> bool:
+    """Whether a folder is read as a DICOM study although there may be image files in it.
 
-    series = read_dicom_folder(folder)
-    unusable = [one.problem for one in series if one.problem]
+    Unless these are a whole case by themselves and lie no deeper than the DICOM files. `wanted`: the user named a series.
+    """
+    images = _images_below(folder)
+    if not images:
+        return _is_dicom(folder)
+    depth = _depth_of_mr(folder)
+    if depth is None or wanted:
+        return depth is not None
+    try:
+        whole = set(find_case(folder, specification.sequences)) >= set(specification.sequence_names)
+    except InputError:
+        return True
+    return not whole or depth < min(len(path.relative_to(folder).parts) for path in images)
+
+
+def _is_dicom(folder: Path) -> bool:
+    from LDMSegLib.cases.dicom import is_dicom_folder  # with the rest of DICOM: other input needs none of it
+
+    return is_dicom_folder(folder)
+
+
+def _depth_of_mr(folder: Path) -> int | None:
+    from LDMSegLib.cases.dicom import depth_of_mr_images  # as in `_is_dicom`
+
+    return depth_of_mr_images(folder)
+
+
+def _read_study(folder: Path, specification: Specification, id: str, numbers: Mapping[str, int], rules: SiteRules) -> Found:
+    from LDMSegLib.cases.dicom import read_series, read_study
+    from LDMSegLib.cases.identify import candidates_of_series
+    from LDMSegLib.io.dicom_identity import date_warnings, frame_warnings, reject_different_patients
+    from LDMSegLib.io.dicom_passed_over import in_words
+    from LDMSegLib.sequences.study_choice import Unreadable, choose_series, lost_series, readable
+
+    study = read_study(folder)
+    series = list(study.series)
+    names_of_patient = reject_different_patients([one for one in series if not one.problem])
     named = {name: _numbered(series, folder, name, number) for name, number in numbers.items()}
-    others = candidates_of_series(one for one in series if one not in named.values())
     said = {name: candidates_of_series([one])[0] for name, one in named.items()}
-    told = identify(others, specification.sequences, said)
+    while True:
+        others = readable(candidates_of_series((one for one in series if one not in named.values()), rules))
+        try:
+            choice = choose_series(others, specification.sequences, said)
+            break
+        except Unreadable as problem:
+            series = [replace(one, problem=str(problem), damaged=True) if one is problem.source else one for one in series]
+    told = choice.told
+    unusable = [one for one in series if one.problem and one.modality == "MR"]
+    problems = [one.problem for one in unusable]
+    damaged = {one.problem: candidates_of_series([replace(one, problem="")])[0] for one in unusable if one.damaged}
+    lost = lost_series(others, list(damaged.values()), told, specification.sequences, said)
+    if lost is not None:
+        problem = next(problem for problem, one in damaged.items() if one.source is lost[0])
+        absent = ", ".join(f"{s.title} ({s.name})" for s in specification.sequences if s.name in lost[1])
+        raise InputError(f"{problem}; without it nothing is left for {absent}")
     if told.questions:
         # What could not be used may be just what is missed.
-        also = f"; not usable: {'; '.join(unusable)}" if unusable else ""
-        hint = f"--{specification.reference} {series[0].number or 5}"
-        raise InputError(f"{told.questions[0]} (beside the folder, by the number of its series, e.g. {hint}){also}")
+        more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
+        also = f"; not usable: {'; '.join(problems[:3])}{more}" if problems else ""
+        hint = f"--{specification.reference} NUMBER"
+        raise InputError(f"{told.questions[0]} (beside the folder, by the number of its series: {hint}){also}")
     found = told.settled()
     chosen = {name: found[name].source for name in specification.sequence_names if name in found}
-    reject_different_patients(list(chosen.values()))
     volumes = {name: read_series(one) for name, one in chosen.items()}
     sources = {name: DicomSource(one.name, one.uid, one.files) for name, one in chosen.items()}
-    return Found(id, look_at(volumes), (*told.guesses, *unusable), sources)
+    notes = [*date_warnings(chosen), *names_of_patient, *(doubt for one in chosen.values() for doubt in one.doubts), *told.guesses]
+    notes += [*choice.set_aside, *problems]
+    identified = told.identified()
+    identified = Identified(order(identified.used, specification.sequence_names), identified.unused)
+    others_there = in_words(study, folder)
+    images = look_at(volumes)
+    if not any(finding.skull for finding in images.findings.values()):
+        notes = [*frame_warnings(chosen), *notes]  # what has a skull is registered anyway
+    return Found(id, images, (*notes, *others_there), sources, identified)
 
 
 def _numbered(series: list, folder: Path, name: str, number: int):
@@ -128,10 +240,12 @@ def to_case(found: Found, specification: Specification, wishes: Wishes, reporter
         InputError: see `prepare_case` and `assemble`.
     """
     images = found.images
+    if found.identified.used:
+        reporter.inputs(found.identified.lines(), **found.identified.record())
     reference, notes = reference_of(tuple(images.volumes), specification)
     space = find_space(specification.grid.space)
     todo = plan(images.volumes, images.findings, reference, wishes) if space else Plan()
-    said = found.notes
+    said = (*short_stacks(images.volumes), *unseen_stripped_brains(images.volumes, images.findings), *found.notes)
     if todo.register and not todo.strip and wishes.choice == AUTOMATIC and importlib.util.find_spec("SimpleITK") is None:
         # Nobody asked for registration, and without it the headers are as good a word as they ever were.
         said += (
@@ -145,6 +259,7 @@ def to_case(found: Found, specification: Specification, wishes: Wishes, reporter
             "them as the bundle's description says and add --prepare never"
         )
     if not todo.anything:
+        reject_mirrored_in_place(images.volumes, images.findings, reference)
         case = assemble(images, specification, found.id)
         read = Read(replace(case, warnings=(*said, *case.warnings)), None, found.sources)
     else:
@@ -156,4 +271,4 @@ def to_case(found: Found, specification: Specification, wishes: Wishes, reporter
         read = Read(prepared.case, prepared, found.sources)
     for warning in read.case.warnings:
         reporter.warning(warning)
-    return read
+    return replace(read, case=replace(read.case, identified=found.identified))

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from LDMSegLib.cases.case import Case
-from LDMSegLib.cases.naming import assign
 from LDMSegLib.cases.plan import AUTOMATIC
 from LDMSegLib.cases.synthetic import DESCRIPTION as SYNTHETIC
 from LDMSegLib.cohort import FAILED, anything_to_do, run_cohort, summary_csv, take_shard
 from LDMSegLib.commands import options
 from LDMSegLib.commands.computing import load_model
-from LDMSegLib.commands.reading import Found, Read, find_cases, read_files, read_folder, to_case
+from LDMSegLib.commands.reading import Found, Read, find_cases, read_files, read_folder, read_named, to_case
 from LDMSegLib.commands.summary import cohort_event, cohort_text, segmentation_event, segmentation_text
 from LDMSegLib.deliver import Asked, deliver
 from LDMSegLib.errors import BundleError, InputError, OutputError
@@ -75,6 +74,7 @@ def _parser(specification: Specification | None) -> options.Parser:
         # a bundle may call a sequence like an option; its file is then told by its name
         if f"--{sequence.name}" not in parser._option_string_actions:
             files.add_argument(f"--{sequence.name}", dest=f"file:{sequence.name}", type=Path, metavar="FILE", help=sequence.title + needed)
+    options.add_site_rules(files)
     sampling = parser.add_argument_group("sampling")
     options.add_bundle(sampling)
     modes = ", ".join(specification.modes) if specification else "the bundle's"
@@ -94,6 +94,7 @@ class Job:
         """Check what can be checked without images and without torch; raises LDMSegError."""
         self.args, self.bundle, self.reporter = args, bundle, reporter
         self.convention = options.BRATS_LABELS if args.brats_labels else None
+        self.rules = options.site_rules(args, bundle.specification)
         label_values(bundle.specification.labels, self.convention)
         self.mode = bundle.specification.mode(args.mode)
         if args.dicom_seg and args.cohort:
@@ -160,7 +161,7 @@ def _cohort(job: Job, interruption: Interruption) -> int:
 
     def work(case_id: str, folder: Path, target: Path, overwrite: bool) -> bool:
         target = check_output(target, overwrite)
-        read, reading = _timed(lambda: _read(lambda: read_folder(folder, spec, case_id), job))
+        read, reading = _timed(lambda: _read(lambda: read_folder(folder, spec, case_id, rules=job.rules), job))
         segmentation, _ = _segmented(job, read, model, target, overwrite, interruption, {"read": reading})
         return not segmentation.partial
 
@@ -183,20 +184,20 @@ def _found(args: argparse.Namespace, job: Job) -> Callable[[], Found]:
     given, specification = _given(args), job.bundle.specification
     numbers = options.series_numbers(given)
     if numbers and len(args.case) == 1 and args.case[0].is_dir():
-        return lambda: read_folder(args.case[0], specification, numbers=numbers)
+        return lambda: read_folder(args.case[0], specification, numbers=numbers, rules=job.rules)
     if bool(args.case) == bool(given):
         found = "images were given in more than one way" if given else "no images were given"
         raise InputError(f"{found}, expected a case's folder, or one file for each sequence, or --cohort DIR; see ldmseg segment --help")
     if given:
         return lambda: read_files(given, specification)
     if len(args.case) == 1 and not args.case[0].is_file():
-        return lambda: read_folder(args.case[0], specification)
+        return lambda: read_folder(args.case[0], specification, rules=job.rules)
     folders = [path for path in args.case if path.is_dir()]
     if folders:
         raise InputError(
             f"{folders[0]} is a folder given among {len(args.case)} paths, expected one folder or only files; use --cohort for many cases"
         )
-    return lambda: read_files(assign(args.case, specification.sequences), specification)
+    return lambda: read_named(args.case, specification, job.rules)
 
 
 def _given(args: argparse.Namespace) -> dict[str, Path]:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib.patheffects as effects
 import numpy as np
@@ -24,6 +25,7 @@ from LDMSegLib.results.planes import PLANES, Canonical, Cut, Plane
 from LDMSegLib.results.provenance import RESEARCH_USE
 from LDMSegLib.results.segmentation import Segmentation
 from LDMSegLib.results.uncertain_regions import HIGHEST_P, LOWEST_P
+from LDMSegLib.sequences.identified import lines_of
 
 PAGE_INCHES = (8.27, 11.69)
 DPI = 200
@@ -36,6 +38,7 @@ ALARM, SYNTHETIC, NOTE = "#b3261e", "#6a3fa0", "#8a5a00"
 
 _VOLUMES_HEIGHT, _VOLUME_ROW, _PLACES_HEIGHT, _NO_PLACES_HEIGHT, _FOOTER_HEIGHT = 0.54, 0.205, 1.93, 0.25, 0.62
 _WARNING_LINES = 8
+_INPUT_LINES = 12
 _NAME_SIZES, _BESIDE_TITLE = (9.0, 17.0), 0.25
 
 _PROBABILITY = LinearSegmentedColormap.from_list("probability", ["#1b2a6b", "#2f6fb5", "#4fc3c7", "#c8e87a", "#fff4b0"])
@@ -87,10 +90,11 @@ def render_report(
     figure = Figure(figsize=PAGE_INCHES, dpi=dpi, facecolor="white")
     FigureCanvasAgg(figure)
     warnings = _warning_lines(figure, segmentation.warnings)
+    used = _input_lines(figure, segmentation.provenance.get("identification", {}))
     needed = (
         *(0.22, _VOLUMES_HEIGHT + _VOLUME_ROW * len(segmentation.regions)),
         *(0.20, _PLACES_HEIGHT if view.places else _NO_PLACES_HEIGHT),
-        *((0.20 + 0.14 * len(warnings)) if warnings else 0.0, _FOOTER_HEIGHT),
+        *((0.20 + 0.14 * len(warnings)) if warnings else 0.0, (0.06 + 0.115 * len(used)) if used else 0.0, _FOOTER_HEIGHT),
     )
     y = _header(figure, segmentation, bundle, case, synthetic, details, prepared)
     y = _pictures(figure, view, y, sum(needed))
@@ -98,7 +102,7 @@ def render_report(
     y = _volumes(figure, segmentation, view, y - needed[0])
     _rule(figure, y)
     y = _places(figure, view, y - needed[2])
-    _warnings(figure, warnings, y)
+    _inputs(figure, used, _warnings(figure, warnings, y))
     _footer(figure, view)
     png = io.BytesIO()
     figure.savefig(
@@ -512,15 +516,33 @@ def _warning_lines(figure: Figure, sentences: Sequence[str]) -> list[tuple[bool,
     return lines
 
 
-def _warnings(figure: Figure, lines: Sequence[tuple[bool, str]], y: float) -> None:
+def _warnings(figure: Figure, lines: Sequence[tuple[bool, str]], y: float) -> float:
     if not lines:
-        return
+        return y
     _text(figure, 0.45, y, "Warnings", 10, NOTE, "bold")
     for first, line in lines:
         if first:
             _text(figure, 1.28, y, "▪", 7, NOTE)
         _text(figure, 1.40, y, line, 7, INK)
         y -= 0.14
+    return y - 0.06
+
+
+def _input_lines(figure: Figure, identification: Mapping[str, Any]) -> list[str]:
+    """Which image became which sequence, and what was not used, wrapped to the page; no more than fit."""
+    lines = [line for sentence in lines_of(identification) for line in _wrap(figure, sentence, 5.9, PAGE_INCHES[0] - 0.9 - 0.95)]
+    if len(lines) > _INPUT_LINES:
+        return [*lines[: _INPUT_LINES - 1], "… all images are in provenance.json"]
+    return lines
+
+
+def _inputs(figure: Figure, lines: Sequence[str], y: float) -> None:
+    if not lines:
+        return
+    _text(figure, 0.45, y, "Images", 8, INK, "bold")
+    for line in lines:
+        _text(figure, 1.40, y, line, 5.9, FAINT)
+        y -= 0.115
 
 
 def _footer(figure: Figure, view: _View) -> None:

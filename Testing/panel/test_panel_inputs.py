@@ -14,6 +14,14 @@ def test_the_four_volumes_are_guessed_when_they_are_loaded(panel, patient):
     assert panel.enabled("segmentButton")
 
 
+def test_it_is_said_which_volume_became_which_sequence_and_what_was_not_used(panel, patient):
+    volume("Müller T2_star", image(), AFFINE)
+    panel.wait_until(lambda: "T2_star" in panel.text("findingsLabel"))
+    said = panel.text("findingsLabel").replace("&#x27;", "'")
+    assert "t1c: 'Müller T1 post contrast' (" in said and "Not used: 'Müller T2_star' (" in said and "T2*" in said
+    assert panel.enabled("segmentButton"), "a note stops nothing"
+
+
 def test_each_volume_has_its_facts_under_it(panel, patient):
     assert panel.shown("t1cFacts")
     assert "40×36×30" in panel.text("t1cFacts")

@@ -27,6 +27,44 @@ def test_common_names_are_told_in_any_order(world, specification, names, order):
     assert guess == dict(zip(("t1n", "t1c", "t2w", "t2f"), nodes, strict=True))
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("T1 ohne KM", "T1 tra KM", "T2 tra", "T2 TIRM dark fluid"),
+        ("T1 W/O GAD", "T1 W GAD", "T2 TSE", "FLAIR post"),
+        ("POST-001_T1", "POST-001_T1ce", "POST-001_T2", "POST-001_FLAIR"),
+        ("T1_to_SRI_brain", "T1CE_to_SRI_brain", "T2_to_SRI_brain", "FL_to_SRI_brain"),
+    ],
+)
+def test_negations_sessions_and_other_contrasts_are_read_as_on_the_command_line(world, specification, names):
+    nodes = volumes(world, [*names, "T2_star", "T2_perfusion"])
+    guess = SequenceGuess(specification.sequences)
+    assert guess.guess(nodes) == dict(zip(("t1n", "t1c", "t2w", "t2f"), nodes, strict=False))
+    told = {one.node: one for one in guess.guessed}
+    assert all(told[node].sequence == "" and "names" in told[node].reason for node in nodes[4:])
+    assert all(told[node].reason for node in nodes)
+
+
+def test_a_native_t1_beside_a_plain_one_is_left_to_the_user_with_the_reason(world, specification):
+    native, plain = volumes(world, ["T1 ohne KM", "T1 tra"])
+    guess = SequenceGuess(specification.sequences)
+    assert guess.guess([native, plain]) == {"t1n": native}
+    assert "nothing says" in next(one.reason for one in guess.guessed if one.node is plain)
+
+
+def test_over_midnight_the_clock_tells_which_t1_came_after_the_one_with_agent(world, specification):
+    nodes = volumes(world, ["T1 GD", "T1 a", "T1 b"])
+    times = (("20240228", "235900"), ("20240228", "234000"), ("20240229", "000700"))
+    tags = {
+        (node.GetName(), tag): value
+        for node, time in zip(nodes, times, strict=True)
+        for tag, value in zip((SequenceGuess.DATE, SequenceGuess.TIME), time, strict=True)
+    }
+    guess = SequenceGuess(specification.sequences, Tags(tags))
+    guess.guess(nodes)
+    assert [(one.node.GetName(), "before" in one.reason) for one in guess.guessed if one.sequence == "t1n"] == [("T1 a", True)]
+
+
 def test_masks_label_maps_and_colour_pictures_are_no_sequences(world, specification):
     mask, seg = volumes(world, ["T1 mask", "case_t1c_seg"])
     labels = world.scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "T2")

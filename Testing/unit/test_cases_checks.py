@@ -6,6 +6,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from LDMSegLib.cases.brain_mask import doubts_of_brain
+from LDMSegLib.cases.case import look_at
 from LDMSegLib.cases.checks import background_value, foreground_dice, image_warnings, inspect, overlap_warnings
 from LDMSegLib.cases.volume import Volume
 
@@ -44,6 +46,30 @@ def test_a_noisy_background_means_no_skull_stripping():
 def test_a_head_on_a_masked_background_is_still_no_brain():
     (warning,) = said(head((85.0, 100.0, 92.0)))
     assert "skull-stripped" in warning
+
+
+@pytest.mark.parametrize("noise", [lambda rng: rng.normal(0, 1e-6, SHAPE), lambda rng: rng.normal(0, 1e-6, SHAPE).clip(0)])
+@pytest.mark.parametrize("scale", [1.0, 1e-3])
+def test_a_stripped_brain_on_almost_nothing_is_a_stripped_brain_and_gets_an_exact_background(noise, scale):
+    clean = head() * np.float32(scale)
+    noisy = clean + noise(np.random.default_rng(1)).astype(np.float32)
+    images = look_at({"t1c": Volume(noisy, AFFINE)})
+    assert not images.findings["t1c"].skull and images.findings["t1c"].background == 0.0
+    assert np.array_equal(images.volumes["t1c"].array == 0, clean == 0)
+    (warning,) = image_warnings(images.findings, "t1c")
+    assert "background of t1c" in warning and "not quite constant" in warning
+
+
+def test_faint_noise_of_a_scanner_is_a_scanners():
+    array = head() + np.abs(np.random.default_rng(1).normal(0, 3, SHAPE)).astype(np.float32)
+    assert inspect(Volume(array, AFFINE)).skull
+
+
+def test_a_slab_of_a_head_on_a_masked_background_is_no_brain_though_it_measures_less_than_one():
+    slab = head((85.0, 100.0, 92.0))[:, :, 14:34]  # 80 mm
+    found = inspect(Volume(slab, AFFINE))
+    assert found.foreground_ml < 2300 and found.skull
+    assert not inspect(Volume(head()[:, :, 14:34], AFFINE)).skull
 
 
 @pytest.mark.parametrize("background", [0.0, -1.0, 37.0])
@@ -126,3 +152,12 @@ def test_dice_of_foregrounds_is_that_of_their_voxels():
     a[:10], b[4:14] = 1, 1
     assert foreground_dice(a, b) == pytest.approx(0.6)
     assert foreground_dice(a, np.zeros_like(a)) == 0.0
+
+
+def test_a_network_rounds_a_brain_off_where_the_image_ends_and_the_cut_is_found_all_the_same():
+    whole = head(centre=(0, 0, 28)) > 0  # its top lies just within
+    assert doubts_of_brain(whole, "deepbet", Volume(head(), AFFINE), "t1c") == []
+    cut = head(centre=(0, 0, 60)) > 0
+    cut[:, :, -1] = cut[:, :, -1] & (np.random.default_rng(0).random(cut.shape[:2]) < 0.1)
+    (warning,) = doubts_of_brain(cut, "deepbet", Volume(head(), AFFINE), "t1c")
+    assert "the field of view of t1c cuts through the brain" in warning and "slices may be missing" in warning

@@ -9,8 +9,9 @@ from dicom_files import change, head, write_enhanced, write_series
 from pydicom.uid import generate_uid
 from scipy.spatial.transform import Rotation
 
-from LDMSegLib.cases.dicom import is_dicom_folder, read_dicom_folder, read_series, reject_different_patients
+from LDMSegLib.cases.dicom import is_dicom_folder, read_dicom_folder, read_series
 from LDMSegLib.errors import InputError
+from LDMSegLib.io.dicom_identity import reject_different_patients
 
 OBLIQUE = np.eye(4)
 OBLIQUE[:3, :3] = Rotation.from_euler("xyz", [5, 12, -8], degrees=True).as_matrix() @ np.diag([2.0, 1.5, 5.0])

@@ -116,7 +116,7 @@ def test_times_alone_tell_the_families_and_the_agent_in_the_header_the_t1():
     found = told(
         image("s1", T1), image("s2", replace(T1, contrast=True, agent="Gadovist")), image("s3", FLAIR), image("s4", T2),
     )  # fmt: skip
-    assert found == {"t1n": ("s1", LIKELY), "t1c": ("s2", CERTAIN), "t2w": ("s4", LIKELY), "t2f": ("s3", LIKELY)}
+    assert found == {"t1n": ("s1", LIKELY), "t1c": ("s2", LIKELY), "t2w": ("s4", LIKELY), "t2f": ("s3", LIKELY)}
 
 
 @pytest.mark.parametrize(
@@ -190,10 +190,10 @@ def test_a_plain_t1_acquired_after_one_with_agent_is_not_taken_for_the_native_on
 
 
 def test_of_several_the_finest_is_taken_and_equals_are_asked_about():
-    fine, coarse = _flat(1.0), _flat(5.0)
+    fine, coarse = _flat(2.0, 50), _flat(5.0, 20)
     rest = image("T1 pre", T1), image("T1 post", T1), image("FLAIR", FLAIR)
     found = identify([image("T2 sag", T2, coarse), image("T2 3D", T2, fine), *rest], SEQUENCES)
-    assert found.choices["t2w"].candidate.name == "T2 3D" and "finest" in found.choices["t2w"].reason
+    assert found.choices["t2w"].candidate.name == "T2 3D" and "finer" in found.choices["t2w"].reason
     found = identify([image("T2 a", T2, fine), image("T2 b", T2, fine), *rest], SEQUENCES)
     assert "could all be t2w and are equally fine" in found.questions[0] and "t2w" not in found.choices
 
@@ -261,6 +261,6 @@ def test_an_image_with_a_skull_is_not_measured(patient):
     assert contrast.measure(patient["t1c"]).shape == (15,)
 
 
-def _flat(mm: float = 5.0) -> Volume:
+def _flat(mm: float = 5.0, voxels: int = 20) -> Volume:
     """Noise everywhere: no brain on a background, as with a skull on."""
-    return Volume(np.random.default_rng(0).uniform(1, 9, (20, 20, 20)).astype(np.float32), np.diag([mm, mm, mm, 1.0]))
+    return Volume(np.random.default_rng(0).uniform(1, 9, (voxels,) * 3).astype(np.float32), np.diag([mm, mm, mm, 1.0]))
