@@ -190,7 +190,7 @@ def _read_study(folder: Path, specification: Specification, id: str, numbers: Ma
     told = choice.told
     unusable = [one for one in series if one.problem and one.modality == "MR"]
     problems = [one.problem for one in unusable]
-    damaged = {one.problem: candidates_of_series([replace(one, problem="")])[0] for one in unusable if one.damaged}
+    damaged = {one.problem: candidates_of_series([replace(one, problem="")], rules)[0] for one in unusable if one.damaged}
     lost = lost_series(others, list(damaged.values()), told, specification.sequences, said)
     if lost is not None:
         problem = next(problem for problem, one in damaged.items() if one.source is lost[0])
@@ -208,12 +208,12 @@ def _read_study(folder: Path, specification: Specification, id: str, numbers: Ma
     sources = {name: DicomSource(one.name, one.uid, one.files) for name, one in chosen.items()}
     notes = [*date_warnings(chosen), *names_of_patient, *(doubt for one in chosen.values() for doubt in one.doubts), *told.guesses]
     notes += [*choice.set_aside, *problems]
-    identified = told.identified()
-    identified = Identified(order(identified.used, specification.sequence_names), identified.unused)
     others_there = in_words(study, folder)
     images = look_at(volumes)
     if not any(finding.skull for finding in images.findings.values()):
         notes = [*frame_warnings(chosen), *notes]  # what has a skull is registered anyway
+    identified = told.identified()
+    identified = Identified(order(identified.used, specification.sequence_names), identified.unused)
     return Found(id, images, (*notes, *others_there), sources, identified)
 
 

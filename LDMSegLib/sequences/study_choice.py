@@ -122,10 +122,10 @@ def lost_series(
 
 def _without_equal_clocks(pool: list[Candidate], said: Mapping[str, Candidate]) -> list[Candidate]:
     """Acquisitions that begin in the same moment do not: the times were made up, or are those of one acquisition reconstructed twice."""
-    times = Counter((_source(one).study, one.acquisition.clock) for one in (*pool, *said.values()))
+    times = Counter((_source(one).study, one.acquisition.day, one.acquisition.clock) for one in (*pool, *said.values()))
 
     def cleared(one: Candidate) -> Candidate:
-        shared = one.acquisition.clock is not None and times[_source(one).study, one.acquisition.clock] > 1
+        shared = one.acquisition.clock is not None and times[_source(one).study, one.acquisition.day, one.acquisition.clock] > 1
         return replace(one, acquisition=replace(one.acquisition, clock=None)) if shared else one
 
     return [cleared(one) for one in pool]
