@@ -117,6 +117,11 @@ def whole(least: int):
     return parse
 
 
+def names(text: str) -> tuple[str, ...]:
+    """Words with commas between them."""
+    return tuple(dict.fromkeys(word for part in text.split(",") if (word := part.strip())))
+
+
 def share(text: str) -> float:
     """A probability above 0 and at most 1."""
     value = _number(text)

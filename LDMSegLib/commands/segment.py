@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,13 +18,13 @@ from LDMSegLib.commands import options
 from LDMSegLib.commands.computing import load_model
 from LDMSegLib.commands.reading import Found, Read, find_cases, read_files, read_folder, to_case
 from LDMSegLib.commands.summary import cohort_event, cohort_text, segmentation_event, segmentation_text
-from LDMSegLib.deliver import Asked, deliver
-from LDMSegLib.errors import BundleError, InputError, OutputError
+from LDMSegLib.deliver import DICOM_SEG, Asked, deliver
+from LDMSegLib.errors import BundleError, InputError, LDMSegError, OutputError
 from LDMSegLib.events import Reporter
 from LDMSegLib.interruption import Interruption
 from LDMSegLib.models.bundle import find_bundle
 from LDMSegLib.models.layout import Bundle
-from LDMSegLib.results.dicom_seg import check_dicom_seg
+from LDMSegLib.results.dicom_seg import DicomSegWriter, dicom_packages
 from LDMSegLib.results.file import check_file, write_file
 from LDMSegLib.results.folder import check_output, is_result
 from LDMSegLib.results.labels import label_values
@@ -57,6 +58,7 @@ def _bundle(arguments: list[str]) -> Bundle | None:
 
 def _parser(specification: Specification | None) -> options.Parser:
     sequences = specification.sequences if specification else ()
+    regions = [region.name for region in specification.regions if len(region.labels) > 1] if specification else []
     which = " ".join(f"--{s.name} {s.name.upper()}.nii.gz" for s in sequences) or "--SEQUENCE FILE ..."
     parser = options.Parser(
         "segment",
@@ -69,6 +71,13 @@ def _parser(specification: Specification | None) -> options.Parser:
     parser.add_argument("--shard", metavar="K/N", help="of a cohort, only the K-th of N equal parts, e.g. 3/16")
     options.add_output(parser, "the folder for the result, or for the cohort's results")
     parser.add_argument("--dicom-seg", action="store_true", help="of DICOM images: also write the labels as DICOM SEG, segmentation.dcm")
+    parser.add_argument(
+        "--dicom-seg-regions",
+        type=options.names,
+        default=(),
+        metavar="R,R",
+        help=f"the same, with these regions as further, overlapping segments, e.g. {','.join(regions) or 'WT,TC'}",
+    )
     files = parser.add_argument_group("one file a sequence (or, beside a DICOM folder, the number of its series)")
     for sequence in sequences:
         needed = "" if sequence.required else " (may be missing)"
@@ -96,6 +105,12 @@ class Job:
         self.convention = options.BRATS_LABELS if args.brats_labels else None
         label_values(bundle.specification.labels, self.convention)
         self.mode = bundle.specification.mode(args.mode)
+        args.dicom_seg = args.dicom_seg or bool(args.dicom_seg_regions)
+        unknown = [name for name in args.dicom_seg_regions if name not in bundle.specification.region_names]
+        if unknown:
+            raise InputError(
+                f"--dicom-seg-regions names '{unknown[0]}', expected some of {', '.join(bundle.specification.region_names)}; correct it"
+            )
         if args.dicom_seg and args.cohort:
             raise InputError("--dicom-seg was given with --cohort, expected a single DICOM case; segment it alone or leave --dicom-seg out")
         if args.dicom_seg and not args.case and _given(args):
@@ -214,8 +229,12 @@ def _segmented(
     from LDMSegLib.segment import Settings, segment
 
     args, case, spec = job.args, read.case, job.bundle.specification
+    writer = None
     if args.dicom_seg:
-        check_dicom_seg(read.sources.get(on := case.home.sequence if case.home else case.reference), on, case.target)
+        writer, said = _dicom_seg(job, read)
+        for warning in said:
+            job.reporter.warning(warning)
+        case = replace(case, warnings=(*case.warnings, *said))
     settings = Settings(
         seed=args.seed,
         threshold=args.threshold,
@@ -228,9 +247,33 @@ def _segmented(
         for warning in segmentation.warnings[len(case.warnings) :]:
             job.reporter.warning(warning)
         job.reporter.stage("write", "Writing the result")
-        asked = Asked(job.convention, args.dicom_seg, job.preparing())
-        files = deliver(segmentation, case, spec, target, asked, overwrite, seconds, read.prepared, read.sources)
+        asked = Asked(job.convention, writer, job.preparing())
+        files = deliver(segmentation, case, spec, target, asked, overwrite, seconds, read.prepared, read.sources, job.reporter)
     return segmentation, files
+
+
+def _dicom_seg(job: Job, read: Read) -> tuple[DicomSegWriter | None, tuple[str, ...]]:
+    """Who writes the DICOM SEG, found out before the long computation; None where the series' headers forbid it, and what to tell.
+
+    Raises:
+        InputError: there is no DICOM series to refer to, or highdicom is not installed.
+    """
+    case, spec = read.case, job.bundle.specification
+    on = case.home.sequence if case.home else case.reference
+    source = read.sources.get(on)
+    if source is None:
+        raise InputError(
+            f"--dicom-seg was given, but {on} is not from DICOM, expected a DICOM folder as input; give it, or leave --dicom-seg out"
+        )
+    dicom_packages()
+    regions = tuple(region for region in spec.regions if region.name in job.args.dicom_seg_regions)
+    try:
+        writer = DicomSegWriter(source.files, spec.labels, regions, job.bundle.name)
+        writer.check(case.target.shape, case.target.affine)
+    except LDMSegError as problem:
+        return None, (f"{DICOM_SEG} will not be written, the rest of the result will: {problem}",)
+    mended = f"{DICOM_SEG} differs from the headers of {on}, which are not legal DICOM: {'; '.join(writer.notes)}" if writer.notes else ""
+    return writer, (mended,) if mended else ()
 
 
 def _says_synthetic(case: Case) -> bool:

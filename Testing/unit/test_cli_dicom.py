@@ -11,7 +11,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from commandline import run_here
-from dicom_files import change, head, write_series
+from dicom_files import change, change_anyhow, head, write_series
 from tiny_bundle import small_affine, small_images
 
 from LDMSegLib.cases import registration
@@ -167,16 +167,66 @@ def test_without_highdicom_the_extra_is_named_before_anything_is_computed(study,
     assert ran.code == 2 and "ldmseg[dicom]" in ran.err.splitlines()[-1] and not (tmp_path / "out").exists()
 
 
-def test_a_dicom_seg_that_fails_leaves_no_result(study, tiny_bundle, tmp_path, capsys, monkeypatch):
-    from LDMSegLib import deliver
-    from LDMSegLib.errors import InputError
+def segment_with_seg(study, bundle, out, capsys, *more):
+    return run_here(capsys, "segment", study, "-o", out, "--bundle", bundle, "--members", 1, "--dicom-seg", *more)
 
-    def fail(*_):
-        raise InputError("no")
 
-    monkeypatch.setattr(deliver, "dicom_seg", fail)
-    ran = run_here(capsys, "segment", study, "-o", tmp_path / "out", "--bundle", tiny_bundle, "--members", 1, "--dicom-seg")
-    assert ran.code == 2 and not (tmp_path / "out").exists() and not list(tmp_path.glob(".*"))
+def test_a_dicom_seg_that_fails_at_the_end_leaves_the_rest_of_the_result_and_says_why(study, tiny_bundle, tmp_path, capsys, monkeypatch):
+    from LDMSegLib.results.dicom_seg import DicomSegWriter
+
+    def fail(self, stored, key):
+        if stored.any():
+            raise KeyError("P1 SECRET")
+        return b""
+
+    monkeypatch.setattr(DicomSegWriter, "_content", fail)
+    ran = segment_with_seg(study, tiny_bundle, tmp_path / "out", capsys)
+    assert ran.code == 0 and "segmentation.dcm was not written" in ran.err and "SECRET" not in ran.err
+    assert (tmp_path / "out" / "labels.nii.gz").exists() and not (tmp_path / "out" / "segmentation.dcm").exists()
+    assert any("segmentation.dcm was not written" in warning for warning in record(tmp_path / "out")["warnings"])
+
+
+def test_headers_that_forbid_a_dicom_seg_are_told_before_sampling_and_the_rest_is_written(study, tiny_bundle, tmp_path, capsys):
+    pytest.importorskip("highdicom", reason="highdicom is not installed: pip install highdicom")
+    folder = shutil.copytree(study, tmp_path / "study")
+    for file in (folder / "2").iterdir():
+        change_anyhow(file, AccessionNumber="ACCESSION-NUMBER-TOO-LONG")
+    ran = segment_with_seg(folder, tiny_bundle, tmp_path / "out", capsys, "--json-events")
+    events = [json.loads(line) for line in ran.out.splitlines()]
+    said = next(k for k, e in enumerate(events) if e["event"] == "warning" and "segmentation.dcm will not be written" in e["message"])
+    assert said < next(k for k, e in enumerate(events) if e.get("stage") == "sample")
+    assert ran.code == 0 and "AccessionNumber has 25 characters" in events[said]["message"]
+    assert "TOO-LONG" not in ran.out and (tmp_path / "out" / "labels.nii.gz").exists()
+    assert events[said]["message"] in record(tmp_path / "out")["warnings"]
+
+
+def test_headers_with_gaps_do_not_cost_the_result_and_a_second_run_makes_no_second_series(study, tiny_bundle, tmp_path, capsys):
+    pydicom = pytest.importorskip("pydicom")
+    pytest.importorskip("highdicom", reason="highdicom is not installed: pip install highdicom")
+    folder = shutil.copytree(study, tmp_path / "study")
+    for file in (folder / "2").iterdir():
+        change(file, AccessionNumber=None, StudyID=None, StudyDate=None, PatientBirthDate=None, FrameOfReferenceUID=None)
+        change_anyhow(file, StudyTime="10:11:12", SliceThickness="0")
+    written = []
+    for out in ("out", "again"):
+        ran = segment_with_seg(folder, tiny_bundle, tmp_path / out, capsys)
+        assert ran.code == 0 and "SliceThickness taken from the distance between slices" in ran.err, ran.err
+        written.append(pydicom.dcmread(tmp_path / out / "segmentation.dcm"))
+    one, two = written
+    assert (one.SeriesInstanceUID, one.SOPInstanceUID) == (two.SeriesInstanceUID, two.SOPInstanceUID)
+    assert segment_with_seg(folder, tiny_bundle, tmp_path / "other", capsys, "--seed", 5).code == 0
+    assert pydicom.dcmread(tmp_path / "other" / "segmentation.dcm").SeriesInstanceUID != one.SeriesInstanceUID
+
+
+def test_regions_become_segments_where_asked_for_and_a_wrong_name_is_refused(study, tiny_bundle, tmp_path, capsys):
+    pydicom = pytest.importorskip("pydicom")
+    pytest.importorskip("highdicom", reason="highdicom is not installed: pip install highdicom")
+    arguments = ("segment", study, "-o", tmp_path / "out", "--bundle", tiny_bundle, "--members", 1)
+    ran = run_here(capsys, *arguments, "--dicom-seg-regions", "WT,XY")
+    assert ran.code == 2 and "'XY'" in ran.error and "WT" in ran.error
+    assert run_here(capsys, *arguments, "--dicom-seg-regions", "WT,TC").code == 0
+    seg = pydicom.dcmread(tmp_path / "out" / "segmentation.dcm")
+    assert [item.SegmentLabel for item in seg.SegmentSequence] == ["NCR", "ED", "ET", "TC", "WT"]
 
 
 def test_an_unreadable_pixel_names_its_series(study, tiny_bundle, tmp_path, capsys):
