@@ -16,6 +16,7 @@ from LDMSegLib.cases import checks, geometry, naming
 from LDMSegLib.cases.read import read_volume
 from LDMSegLib.cases.volume import Volume
 from LDMSegLib.errors import InputError
+from LDMSegLib.io.printable import printable
 from LDMSegLib.specification import Sequence
 
 # Less than this and the brains are in different places altogether: nothing a registration note would mend.
@@ -165,7 +166,7 @@ def case_id(files: list[Path]) -> str:
         end = max((i for i, letter in enumerate(common) if not letter.isalnum()), default=0)
         common = common[:end]
     common = common.strip(" _-.+") if len(names) > 1 else ""
-    return common or files[0].resolve().parent.name or "case"
+    return printable(common or files[0].resolve().parent.name) or "case"
 
 
 def missing_from(present: Container[str], specification: Sequences) -> tuple[str, ...]:

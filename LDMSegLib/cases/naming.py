@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from LDMSegLib.errors import InputError
+from LDMSegLib.io.printable import printable
 from LDMSegLib.specification import Sequence
 
 ENDINGS = (".nii.gz", ".nii")
@@ -225,7 +226,7 @@ def _case_id(case: Path, cohort: Path) -> str:
     parts = list(case.relative_to(cohort).parts)
     while len(parts) > 1 and parts[-1].lower() in _PLAIN_FOLDERS:
         parts.pop()
-    return "_".join(parts)
+    return printable("_".join(parts))
 
 
 def _listed(files: list[Path], most: int = 8) -> str:

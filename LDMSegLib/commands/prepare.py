@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from LDMSegLib.cases.plan import ALWAYS, NEVER
@@ -15,7 +14,7 @@ from LDMSegLib.events import Reporter
 from LDMSegLib.models.bundle import find_bundle
 from LDMSegLib.results.folder import PROVENANCE, check_output, result_folder
 from LDMSegLib.results.nifti import write_nifti
-from LDMSegLib.results.provenance import FORMAT, GENERATOR, RESEARCH_USE, describe_input, file_sha256, plain, software_versions
+from LDMSegLib.results.provenance import FORMAT, GENERATOR, RESEARCH_USE, describe_input, file_sha256, plain, software_versions, to_json
 from LDMSegLib.results.source import describe_source
 
 
@@ -75,8 +74,7 @@ def run(arguments: list[str], reporter: Reporter) -> int:
             "software": software_versions(),
             "files": {name: file_sha256(folder / name) for name in names},
         }
-        text = json.dumps(plain(record), indent=2, ensure_ascii=False, allow_nan=False)
-        (folder / PROVENANCE).write_text(text + "\n", encoding="utf-8", newline="")
+        (folder / PROVENANCE).write_text(to_json(record), encoding="utf-8", newline="")
     reporter.result(**plain({"case": case.id, "folder": target, "files": names, "warnings": case.warnings, **read.prepared.record}))
     if not args.json_events:
         print(table([(step.title, step.measure) for step in read.prepared.steps], "<<") + f"\n\n{target}\n\n{RESEARCH_USE}")

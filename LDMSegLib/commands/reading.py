@@ -16,6 +16,7 @@ from LDMSegLib.cases.prepared import Prepared
 from LDMSegLib.cases.space import find_space
 from LDMSegLib.errors import InputError
 from LDMSegLib.events import Reporter
+from LDMSegLib.io.printable import printable
 from LDMSegLib.results.source import DicomSource
 from LDMSegLib.specification import Specification
 
@@ -65,7 +66,7 @@ def read_folder(folder: Path, specification: Specification, id: str | None = Non
                 f"a series number was given for {next(iter(numbers))}, but {folder} holds no DICOM series; give one file for each sequence"
             )
         return read_files(find_case(folder, specification.sequences), specification, id)
-    return _read_study(folder, specification, id or folder.resolve().name, numbers or {})
+    return _read_study(folder, specification, id or printable(folder.resolve().name), numbers or {})
 
 
 def find_cases(folder: Path, specification: Specification) -> list[tuple[str, Path]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +24,8 @@ from LDMSegLib.io.dicom_reference import derived_uid, refer_to_series
 from LDMSegLib.io.dicom_text import Unwritable
 from LDMSegLib.results.file import check_file
 from LDMSegLib.specification import Label, Region
+
+_log = logging.getLogger(__name__)
 
 # How far a voxel of the map may lie from the source's: more is another grid.
 SAME_GRID_MM = 0.1
@@ -96,6 +99,7 @@ class DicomSegWriter:
         except InputError:
             raise
         except Exception as error:  # highdicom and pydicom raise all kinds for what they find in headers
+            _log.error("highdicom refused headers", exc_info=error)
             # Their messages may quote values, and this sentence is kept with the result.
             raise InputError(
                 f"a DICOM SEG cannot be written on the source series (highdicom says {type(error).__name__}), expected headers that it "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import json
 import platform
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import LDMSegLib
+from LDMSegLib.io.printable import printable
 
 GENERATOR = "LDMSeg"
 FORMAT = 1
@@ -126,6 +128,12 @@ def software_versions(packages: Iterable[str] = PACKAGES) -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return versions
+
+
+def to_json(record: Mapping[str, Any]) -> str:
+    """The text of provenance.json; names of files in it are printable, see `printable`. Raises TypeError as `plain`."""
+    text = json.dumps(plain(record), indent=2, ensure_ascii=False, allow_nan=False)
+    return "\n".join(printable(line) for line in text.split("\n")) + "\n"
 
 
 def plain(value: Any) -> Any:
