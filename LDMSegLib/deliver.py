@@ -27,12 +27,14 @@ DICOM_SEG = "segmentation.dcm"
 class Asked:
     """What the user asked of the result.
 
-    `convention` of the label map's integers, who writes a DICOM SEG beside it, and what was asked of raw scans, for the provenance.
+    `convention` of the label map's integers, who writes a DICOM SEG beside it, what was asked of raw scans, for the provenance, and
+    whether the names of the input's files may be in it.
     """
 
     convention: str | None = None
     dicom_seg: DicomSegWriter | None = None
     preparing: Mapping[str, Any] = field(default_factory=dict)
+    names: bool = True
 
 
 def deliver(
@@ -73,6 +75,8 @@ def deliver(
     timings = {name: round(value, 3) for name, value in (seconds or {}).items()}
     record = {**segmentation.provenance, "timings_s": {**timings, **segmentation.provenance["timings_s"]}}
     record["inputs"] = [*record["inputs"], *(describe_source(name, sources[name]) for name in case.volumes if name in sources)]
+    if not asked.names:
+        record["inputs"] = [{key: value for key, value in one.items() if key != "file"} for one in record["inputs"]]
     record["preparing"] = plain(asked.preparing)
     if prepared is not None:
         record["preparation"] = plain(prepared.record)

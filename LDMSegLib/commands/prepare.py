@@ -31,6 +31,7 @@ def run(arguments: list[str], reporter: Reporter) -> int:
     for sequence in sequences:
         parser.add_argument(f"--{sequence.name}", dest=f"file:{sequence.name}", type=Path, metavar="FILE", help=sequence.title)
     options.add_output(parser, "the folder for the prepared images")
+    options.add_case_id(parser)
     options.add_bundle(parser)
     options.add_preparing(parser, ALWAYS)
     args = parser.parse_args(arguments)
@@ -43,7 +44,10 @@ def run(arguments: list[str], reporter: Reporter) -> int:
         raise InputError("--prepare never leaves nothing for ldmseg prepare to do, expected automatic or always; leave it out")
     target = check_output(args.output, args.overwrite)
     reporter.stage("read", "Reading the images")
-    found = read_folder(args.case, specification, numbers=numbers) if args.case else read_files(given, specification)
+    if args.case:
+        found = read_folder(args.case, specification, args.case_id, numbers)
+    else:
+        found = read_files(given, specification, args.case_id)
     read = to_case(found, specification, options.wishes(args), reporter)
     if read.prepared is None:
         raise InputError(
@@ -66,7 +70,9 @@ def run(arguments: list[str], reporter: Reporter) -> int:
             "intended_use": RESEARCH_USE,
             "case": case.id,
             "inputs": [
-                describe_source(name, read.sources[name]) if name in read.sources else describe_input(name, volume.path)
+                describe_source(name, read.sources[name])
+                if name in read.sources
+                else describe_input(name, volume.path, named=args.case_id is None)
                 for name, volume in case.volumes.items()
             ],
             "preparation": read.prepared.record,

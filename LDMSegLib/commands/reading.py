@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from LDMSegLib.cases.case import Case, Images, assemble, case_id, known_files, look_at, missing_from, read_images, reference_of
+from LDMSegLib.cases.case import Case, Images, assemble, common_name, known_files, look_at, missing_from, read_images, reference_of
 from LDMSegLib.cases.checks import image_warnings
 from LDMSegLib.cases.naming import find_case, find_cohort
 from LDMSegLib.cases.plan import AUTOMATIC, NEVER, Plan, Wishes, plan
@@ -16,7 +18,7 @@ from LDMSegLib.cases.prepared import Prepared
 from LDMSegLib.cases.space import find_space
 from LDMSegLib.errors import InputError
 from LDMSegLib.events import Reporter
-from LDMSegLib.io.printable import printable
+from LDMSegLib.results.provenance import file_sha256
 from LDMSegLib.results.source import DicomSource
 from LDMSegLib.specification import Specification
 
@@ -43,7 +45,12 @@ class Found:
 def read_files(files: Mapping[str, Path], specification: Specification, id: str | None = None) -> Found:
     """Read one NIfTI file a sequence; raises InputError as `load_case`."""
     known = known_files(files, specification)
-    return Found(id or case_id(list(known.values())), read_images(known))
+    return Found(id or _name(list(known.values())), read_images(known))
+
+
+def _name(files: list[Path]) -> str:
+    """What to call a case that nobody named: as its files are called, else by what they hold. Folders bear names of patients."""
+    return common_name(files) or f"case-{file_sha256(files[0])[:8]}"
 
 
 def read_folder(folder: Path, specification: Specification, id: str | None = None, numbers: Mapping[str, int] | None = None) -> Found:
@@ -52,7 +59,7 @@ def read_folder(folder: Path, specification: Specification, id: str | None = Non
     Args:
         folder: of one case.
         specification: the bundle's.
-        id: what to call the case; by default as `read_files`, or the folder's name.
+        id: what to call the case; by default what the files' names have in common, else a name made of what they hold.
         numbers: sequence name → number of the DICOM series that it is, where the user says so.
 
     Raises:
@@ -66,7 +73,7 @@ def read_folder(folder: Path, specification: Specification, id: str | None = Non
                 f"a series number was given for {next(iter(numbers))}, but {folder} holds no DICOM series; give one file for each sequence"
             )
         return read_files(find_case(folder, specification.sequences), specification, id)
-    return _read_study(folder, specification, id or printable(folder.resolve().name), numbers or {})
+    return _read_study(folder, specification, id, numbers or {})
 
 
 def find_cases(folder: Path, specification: Specification) -> list[tuple[str, Path]]:
@@ -83,7 +90,7 @@ def find_cases(folder: Path, specification: Specification) -> list[tuple[str, Pa
     return find_cohort(folder, specification.sequences, is_dicom_folder)
 
 
-def _read_study(folder: Path, specification: Specification, id: str, numbers: Mapping[str, int]) -> Found:
+def _read_study(folder: Path, specification: Specification, id: str | None, numbers: Mapping[str, int]) -> Found:
     from LDMSegLib.cases.dicom import read_dicom_folder, read_series, reject_different_patients
     from LDMSegLib.cases.identify import candidates_of_series, identify
 
@@ -103,7 +110,17 @@ def _read_study(folder: Path, specification: Specification, id: str, numbers: Ma
     reject_different_patients(list(chosen.values()))
     volumes = {name: read_series(one) for name, one in chosen.items()}
     sources = {name: DicomSource(one.name, one.uid, one.files) for name, one in chosen.items()}
-    return Found(id, look_at(volumes), (*told.guesses, *unusable), sources)
+    # What is told with the result does without the folder, which may bear the patient's name; so does the case.
+    notes = tuple(note.replace(f" in {folder}", " in the study") for note in (*told.guesses, *unusable))
+    for one in series:
+        notes = tuple(note.replace(one.uid, _short(one.uid)) for note in notes)
+    study = next(iter(chosen.values())).study or next(iter(chosen.values())).uid
+    return Found(id or f"study-{_short(study)}", look_at(volumes), notes, sources)
+
+
+def _short(uid: str) -> str:
+    """Tells one UID from another, and leads to neither."""
+    return hashlib.sha256(uid.encode()).hexdigest()[:8]
 
 
 def _numbered(series: list, folder: Path, name: str, number: int):
@@ -155,6 +172,17 @@ def to_case(found: Found, specification: Specification, wishes: Wishes, reporter
         said = (*said, *notes)
         prepared = prepare_case(found.id, images.volumes, images.findings, reference, space, todo, wishes, missing, said, reporter)
         read = Read(prepared.case, prepared, found.sources)
+    read = replace(read, case=replace(read.case, warnings=tuple(_without_folders(said, found) for said in read.case.warnings)))
     for warning in read.case.warnings:
         reporter.warning(warning)
     return read
+
+
+def _without_folders(text: str, found: Found) -> str:
+    """A sentence that is kept with the result, in which files are called by their names alone."""
+    paths = [volume.path for volume in found.images.volumes.values() if volume.path is not None]
+    paths += [file for source in found.sources.values() for file in source.files[:1]]
+    folders = {str(parent) for path in paths for parent in (path.parent, path.resolve().parent)}
+    for folder in sorted(folders, key=len, reverse=True):
+        text = text.replace(f"{folder}{os.sep}", "")
+    return text

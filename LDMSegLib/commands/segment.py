@@ -70,6 +70,7 @@ def _parser(specification: Specification | None) -> options.Parser:
     parser.add_argument("--cohort", type=Path, metavar="DIR", help="segment every case below this folder (NIfTI or DICOM) into OUT/<case>")
     parser.add_argument("--shard", metavar="K/N", help="of a cohort, only the K-th of N equal parts, e.g. 3/16")
     options.add_output(parser, "the folder for the result, or for the cohort's results")
+    options.add_case_id(parser)
     parser.add_argument("--dicom-seg", action="store_true", help="of DICOM images: also write the labels as DICOM SEG, segmentation.dcm")
     parser.add_argument(
         "--dicom-seg-regions",
@@ -111,6 +112,8 @@ class Job:
             raise InputError(
                 f"--dicom-seg-regions names '{unknown[0]}', expected some of {', '.join(bundle.specification.region_names)}; correct it"
             )
+        if args.case_id and args.cohort:
+            raise InputError("--case-id was given with --cohort, whose cases are called by their folders; leave it out")
         if args.dicom_seg and args.cohort:
             raise InputError("--dicom-seg was given with --cohort, expected a single DICOM case; segment it alone or leave --dicom-seg out")
         if args.dicom_seg and not args.case and _given(args):
@@ -198,20 +201,20 @@ def _found(args: argparse.Namespace, job: Job) -> Callable[[], Found]:
     given, specification = _given(args), job.bundle.specification
     numbers = options.series_numbers(given)
     if numbers and len(args.case) == 1 and args.case[0].is_dir():
-        return lambda: read_folder(args.case[0], specification, numbers=numbers)
+        return lambda: read_folder(args.case[0], specification, args.case_id, numbers)
     if bool(args.case) == bool(given):
         found = "images were given in more than one way" if given else "no images were given"
         raise InputError(f"{found}, expected a case's folder, or one file for each sequence, or --cohort DIR; see ldmseg segment --help")
     if given:
-        return lambda: read_files(given, specification)
+        return lambda: read_files(given, specification, args.case_id)
     if len(args.case) == 1 and not args.case[0].is_file():
-        return lambda: read_folder(args.case[0], specification)
+        return lambda: read_folder(args.case[0], specification, args.case_id)
     folders = [path for path in args.case if path.is_dir()]
     if folders:
         raise InputError(
             f"{folders[0]} is a folder given among {len(args.case)} paths, expected one folder or only files; use --cohort for many cases"
         )
-    return lambda: read_files(assign(args.case, specification.sequences), specification)
+    return lambda: read_files(assign(args.case, specification.sequences), specification, args.case_id)
 
 
 def _given(args: argparse.Namespace) -> dict[str, Path]:
@@ -247,7 +250,7 @@ def _segmented(
         for warning in segmentation.warnings[len(case.warnings) :]:
             job.reporter.warning(warning)
         job.reporter.stage("write", "Writing the result")
-        asked = Asked(job.convention, writer, job.preparing())
+        asked = Asked(job.convention, writer, job.preparing(), names=args.case_id is None)
         files = deliver(segmentation, case, spec, target, asked, overwrite, seconds, read.prepared, read.sources, job.reporter)
     return segmentation, files
 

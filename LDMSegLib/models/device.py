@@ -44,8 +44,8 @@ def choose_device(kind: str = "auto", precision: str = "auto") -> Device:
         kind = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     if not re.fullmatch(r"cpu|mps|cuda(:[0-9]{1,4})?", kind):
         raise InputError(
-            f"the device is '{kind}', expected one of {', '.join(DEVICES)} or cuda:N with the number N of a GPU, e.g. cuda:1; choose one of "
-            "these with --device"
+            f"the device is '{kind}', expected one of {', '.join(DEVICES)} or cuda:N with the number N of a GPU, e.g. cuda:1; choose one "
+            "of these with --device"
         )
     base = kind.partition(":")[0]
     present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}[base]

@@ -97,10 +97,12 @@ def build_provenance(
     }
 
 
-def describe_input(sequence: str, path: str | Path) -> dict[str, Any]:
-    """A file that was read: which sequence, where, size in bytes and SHA-256."""
+def describe_input(sequence: str, path: str | Path, named: bool = True) -> dict[str, Any]:
+    """A file that was read: which sequence, its name without the folders above it, size in bytes and SHA-256; without even
+    the name unless `named`."""
     path = Path(path)
-    return {"sequence": sequence, "file": path.name, "path": str(path), "bytes": path.stat().st_size, "sha256": file_sha256(path)}
+    name = {"file": path.name} if named else {}
+    return {"sequence": sequence, **name, "bytes": path.stat().st_size, "sha256": file_sha256(path)}
 
 
 def describe_geometry(shape: Iterable[int], affine: Any) -> dict[str, Any]:
