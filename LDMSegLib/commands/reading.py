@@ -53,13 +53,16 @@ def _name(files: list[Path]) -> str:
     return common_name(files) or f"case-{file_sha256(files[0])[:8]}"
 
 
-def read_folder(folder: Path, specification: Specification, id: str | None = None, numbers: Mapping[str, int] | None = None) -> Found:
+def read_folder(
+    folder: Path, specification: Specification, id: str | None = None, numbers: Mapping[str, int] | None = None, cohort_id: str = ""
+) -> Found:
     """Read a folder of NIfTI files, told apart by their names, or of DICOM series, told apart by what they say of themselves.
 
     Args:
         folder: of one case.
         specification: the bundle's.
         id: what to call the case; by default what the files' names have in common, else a name made of what they hold.
+        cohort_id: what its cohort calls the case, by its folders; not for DICOM, whose folders bear names of patients.
         numbers: sequence name → number of the DICOM series that it is, where the user says so.
 
     Raises:
@@ -72,7 +75,7 @@ def read_folder(folder: Path, specification: Specification, id: str | None = Non
             raise InputError(
                 f"a series number was given for {next(iter(numbers))}, but {folder} holds no DICOM series; give one file for each sequence"
             )
-        return read_files(find_case(folder, specification.sequences), specification, id)
+        return read_files(find_case(folder, specification.sequences), specification, id or cohort_id)
     return _read_study(folder, specification, id, numbers or {})
 
 

@@ -178,7 +178,7 @@ def _cohort(job: Job, interruption: Interruption) -> int:
 
     def work(case_id: str, folder: Path, target: Path, overwrite: bool) -> bool:
         target = check_output(target, overwrite)
-        read, reading = _timed(lambda: _read(lambda: read_folder(folder, spec, case_id), job))
+        read, reading = _timed(lambda: _read(lambda: read_folder(folder, spec, cohort_id=case_id), job))
         segmentation, _ = _segmented(job, read, model, target, overwrite, interruption, {"read": reading})
         return not segmentation.partial
 

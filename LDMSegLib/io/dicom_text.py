@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime
 import re
 import warnings
+from collections.abc import MutableSequence
 from typing import Any
 
 # Values of Specific Character Set that mean "nothing but ASCII, or not said".
@@ -120,7 +121,8 @@ class Text:
         raw = self._raw(name)
         if not isinstance(raw, bytes):
             # Values that were read and converted already, or numbers.
-            return "" if raw is None else "\\".join(map(str, raw)) if isinstance(raw, (list, tuple)) else str(raw).rstrip(" \0")
+            several = isinstance(raw, MutableSequence)
+            return "" if raw is None else "\\".join(map(str, raw)) if several else str(raw).rstrip(" \0")
         raw = raw.rstrip(b" \0")
         if self._pydicom.datadict.dictionary_VR(name) not in ("SH", "LO", "PN", "LT", "ST", "UT", "UC"):
             return raw.decode("ascii", "replace")  # dates, codes and UIDs know one repertoire

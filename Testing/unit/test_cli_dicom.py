@@ -271,6 +271,8 @@ def test_a_cohort_takes_dicom_studies_and_nifti_cases_alike(study, small_case, t
     assert [(case["case"], case["status"]) for case in cases] == [("patient_2", "done"), ("patient_10", "done")]
     inputs = {one["sequence"]: one["series"] for one in record(tmp_path / "out" / "patient_2")["inputs"]}
     assert inputs["t2f"] == 'series 4 "AX FLAIR"'
+    assert record(tmp_path / "out" / "patient_2")["case"].startswith("study-"), "the folder of an archive may bear a patient's name"
+    assert record(tmp_path / "out" / "patient_10")["case"] == "patient_10"
     assert all("series" not in one for one in record(tmp_path / "out" / "patient_10")["inputs"])
 
 
