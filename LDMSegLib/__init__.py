@@ -3,4 +3,8 @@
 Research use only, not a medical device.
 """
 
+import logging
+
+logging.getLogger(__name__).addHandler(logging.NullHandler())  # what becomes of the records is for the program that uses us to say
+
 __version__ = "0.1.0"

@@ -4,7 +4,7 @@ Exit codes:
     0    all that was asked for is done
     1    done in part: cases that failed, masks that could not be drawn, predictions without a reference
     2    an input, a bundle or an output cannot be used, or memory does not suffice; the message says which and what to do
-    70   a mistake in the program itself
+    70   a mistake in the program itself; a log beside the output (or in the system's temporary folder) says where
     130  cancelled; members that were finished by then are a result, marked partial
     141  nobody reads the output any more
 """
@@ -13,12 +13,14 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import logging
 import os
 import sys
 import traceback
 import warnings
 
 import LDMSegLib
+from LDMSegLib.commands.log import Logged, run_log, unexpected
 from LDMSegLib.console import console
 from LDMSegLib.errors import Cancelled, InputError, LDMSegError
 from LDMSegLib.events import Reporter
@@ -37,14 +39,15 @@ COMMANDS = {
 BUG = 70
 NOBODY_READS = 141
 DEBUG = "LDMSEG_DEBUG"
+_log = logging.getLogger(__name__)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run `ldmseg` with these arguments (the process's own without any) and return its exit code."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        with console(arguments) as reporter, warnings.catch_warnings():
-            return _guarded(arguments, reporter)
+        with console(arguments) as reporter, run_log(arguments), warnings.catch_warnings():
+            return _guarded(arguments, Logged(reporter))
     except BrokenPipeError:
         return NOBODY_READS
 
@@ -65,7 +68,7 @@ def _guarded(arguments: list[str], reporter: Reporter) -> int:
     except BaseException as error:
         if debug:
             traceback.print_exc()
-        told = _in_one_sentence(error)
+        told = _in_one_sentence(error, arguments)
         reporter.error(str(told).replace("\n", " "), exit_code=told.exit_code)
         return told.exit_code
 
@@ -109,12 +112,23 @@ class _Bug(LDMSegError):
     exit_code = BUG
 
 
-def _in_one_sentence(error: BaseException) -> LDMSegError:
+def _in_one_sentence(error: BaseException, arguments: list[str]) -> LDMSegError:
     if isinstance(error, LDMSegError):
         return error
     if isinstance(error, KeyboardInterrupt):
         return Cancelled("cancelled before there was a result; nothing was written")
     if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
-        return InputError("the memory does not suffice; close other programs, or use --device cpu or a bundle with a smaller grid")
-    what = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(".")[:300]
-    return _Bug(f"LDMSeg met a problem it does not know ({what}); please report it with what {DEBUG}=1 shows of the same command")
+        _log.error("memory ran out", exc_info=error)
+        # What a GPU could not hold says so; anything else happened in the computer's own memory, where the CPU's is what there is.
+        elsewhere = ("cuda" in str(error).lower() or "mps" in str(error).lower()) and _option(arguments, "--device") != "cpu"
+        return InputError(
+            f"the memory does not suffice; close other programs, or use {'--device cpu or ' * elsewhere}a bundle with a smaller grid"
+        )
+    return _Bug(f"LDMSeg met a problem it does not know ({unexpected(error)}); please report it with that file")
+
+
+def _option(arguments: list[str], name: str) -> str | None:
+    """What an option was given, "--name value" or "--name=value"."""
+    given = [after for word, after in zip(arguments, [*arguments[1:], ""], strict=False) if word == name]
+    given += [word.partition("=")[2] for word in arguments if word.startswith(f"{name}=")]
+    return given[-1] if given else None

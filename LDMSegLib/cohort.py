@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from LDMSegLib.commands.log import unexpected
 from LDMSegLib.errors import Cancelled, InputError, LDMSegError, OutputError
 from LDMSegLib.events import Cancellation, Reporter
 from LDMSegLib.results.folder import PROVENANCE, is_result
@@ -134,7 +135,7 @@ def run_cohort(
             if isinstance(error, Cancelled):
                 outcomes.append(Outcome(case, NOT_STARTED, target))
                 continue
-            message = str(error) if isinstance(error, LDMSegError) else f"unexpected problem, {type(error).__name__}: {error}"
+            message = str(error) if isinstance(error, LDMSegError) else f"unexpected problem, {unexpected(error)}"
             outcomes.append(Outcome(case, FAILED, target, " ".join(message.split())))
             reporter.warning(f"{case} failed: {outcomes[-1].message}", case=case)
     return outcomes

@@ -32,7 +32,19 @@ class Log(Silent):
 
 @contextlib.contextmanager
 def console(arguments: list[str]) -> Iterator[Reporter]:
-    """A progress bar on a terminal, lines elsewhere; or, with --json-events, JSON on a standard output that carries nothing else."""
+    """A progress bar on a terminal, lines elsewhere; or, with --json-events, JSON on a standard output that carries nothing else.
+
+    A program without a console (a service, pythonw) has no standard streams at all; what is told there is told to nobody.
+    """
+    with contextlib.ExitStack() as stack:
+        for name, redirect in (("stdout", contextlib.redirect_stdout), ("stderr", contextlib.redirect_stderr)):
+            if getattr(sys, name) is None:
+                stack.enter_context(redirect(stack.enter_context(open(os.devnull, "w", encoding="utf-8"))))
+        yield stack.enter_context(_console(arguments))
+
+
+@contextlib.contextmanager
+def _console(arguments: list[str]) -> Iterator[Reporter]:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a console that lacks a letter shall not end a run

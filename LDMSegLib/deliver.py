@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -9,7 +10,9 @@ from typing import Any
 
 from LDMSegLib.cases.case import Case
 from LDMSegLib.cases.prepared import Prepared
-from LDMSegLib.results.dicom_seg import dicom_seg
+from LDMSegLib.errors import LDMSegError
+from LDMSegLib.events import Reporter, Silent
+from LDMSegLib.results.dicom_seg import DicomSegWriter
 from LDMSegLib.results.provenance import plain
 from LDMSegLib.results.segmentation import Segmentation
 from LDMSegLib.results.source import DicomSource, describe_source
@@ -24,12 +27,14 @@ DICOM_SEG = "segmentation.dcm"
 class Asked:
     """What the user asked of the result.
 
-    `convention` of the label map's integers, whether to add a DICOM SEG, and what was asked of raw scans, for the provenance.
+    `convention` of the label map's integers, who writes a DICOM SEG beside it, what was asked of raw scans, for the provenance, and
+    whether the names of the input's files may be in it.
     """
 
     convention: str | None = None
-    dicom_seg: bool = False
+    dicom_seg: DicomSegWriter | None = None
     preparing: Mapping[str, Any] = field(default_factory=dict)
+    names: bool = True
 
 
 def deliver(
@@ -42,8 +47,11 @@ def deliver(
     seconds: dict[str, float] | None = None,
     prepared: Prepared | None = None,
     sources: Mapping[str, DicomSource] | None = None,
+    reporter: Reporter | None = None,
 ) -> dict[str, Path]:
     """Write maps, tables, report and provenance; the folder appears complete or not at all.
+
+    A DICOM SEG that fails after all is left out with a warning: the rest is worth having without it.
 
     Args:
         segmentation: of the case, on its reference's grid.
@@ -55,22 +63,32 @@ def deliver(
         seconds: more timings for the provenance, of what came before the segmentation.
         prepared: what was done to raw scans, for its transforms, its pictures and the provenance.
         sources: the DICOM series that the sequences came from, if any.
+        reporter: hears that warning.
 
     Returns:
         The files by name, see `write_segmentation`.
 
     Raises:
         OutputError: the folder cannot be written or holds something else.
-        InputError: a DICOM SEG was asked for and cannot be made (see `results.dicom_seg.check_dicom_seg`, to know before).
     """
     sources = sources or {}
     timings = {name: round(value, 3) for name, value in (seconds or {}).items()}
     record = {**segmentation.provenance, "timings_s": {**timings, **segmentation.provenance["timings_s"]}}
     record["inputs"] = [*record["inputs"], *(describe_source(name, sources[name]) for name in case.volumes if name in sources)]
+    if not asked.names:
+        record["inputs"] = [{key: value for key, value in one.items() if key != "file"} for one in record["inputs"]]
     record["preparing"] = plain(asked.preparing)
     if prepared is not None:
         record["preparation"] = plain(prepared.record)
     segmentation = replace(segmentation, provenance=record)
+    attachments = attached(prepared) if prepared is not None else {}
+    if asked.dicom_seg is not None:
+        try:
+            attachments[DICOM_SEG] = asked.dicom_seg.content(segmentation.label_map, segmentation.affine, _key(record))
+        except LDMSegError as problem:
+            said = f"{DICOM_SEG} was not written, the rest of the result was: {problem}"
+            segmentation = replace(segmentation, warnings=(*segmentation.warnings, said))
+            (reporter or Silent()).warning(said)
 
     def report() -> bytes:
         from LDMSegLib.results.report import ReportImage, render_report  # matplotlib: not before it is needed
@@ -85,12 +103,13 @@ def deliver(
             prepared=prepared is not None,
         )
 
-    attachments = attached(prepared) if prepared is not None else {}
-    if asked.dicom_seg:
-        source = sources[case.home.sequence if case.home else case.reference]
-        labels = segmentation.label_map
-        attachments[DICOM_SEG] = dicom_seg(labels, segmentation.affine, specification.labels, source.files, record["bundle"]["name"])
     return write_segmentation(folder, segmentation, case.target.header, report, asked.convention, overwrite, attachments)
+
+
+def _key(record: Mapping[str, Any]) -> tuple[str, ...]:
+    """What the result was made of and with: images, bundle, seed and settings, but not when or on which machine."""
+    images = sorted(str(one.get("sha256")) for one in record["inputs"])
+    return tuple(json.dumps(plain(part), sort_keys=True) for part in (record["bundle"], record["sampling"], record["preparing"], images))
 
 
 def attached(prepared: Prepared) -> dict[str, bytes]:

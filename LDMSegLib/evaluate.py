@@ -16,16 +16,23 @@ from LDMSegLib.cases.naming import ENDINGS, natural, stem
 from LDMSegLib.cases.read import read_label_map
 from LDMSegLib.cases.volume import Volume
 from LDMSegLib.errors import InputError
+from LDMSegLib.evaluation.labelling import OWN, Labelling, decide, labellings, present
+from LDMSegLib.io.printable import printable
 from LDMSegLib.metrics.evaluation import case_rows
 from LDMSegLib.metrics.lesionwise import BRATS_2023_GLIOMA, Rules
 from LDMSegLib.results.folder import PROVENANCE, is_result
-from LDMSegLib.results.labels import label_values, region_masks
 from LDMSegLib.specification import Specification
 
 LABEL_MAP = "labels.nii.gz"
 
 # How a file name says that it is a segmentation: <case>_seg.nii.gz, or seg.nii.gz in the case's folder.
-_MARK = re.compile(r"(^|[ _.-]+)(seg|segmentation|label|labels|labelmap|mask|gt|truth)$", re.IGNORECASE)
+_MARK = re.compile(
+    r"(^|[ _.-]+)(seg|segm|dseg|segmentations?|labels?|labelmap|masks?|gt|(ground[ _.-]?)?truth|annotations?|manual|roi)$", re.IGNORECASE
+)
+# What bears such a mark and is none: the brain, and probabilities.
+_NO_LABELS = re.compile(r"(brain|bet|skull)[ _.-]?(extracted[ _.-]?)?masks?$", re.IGNORECASE)
+# BIDS: what a name says beside subject and session is how the map came about, and not whose it is.
+_ENTITY = re.compile(r"_(?!ses-)[a-zA-Z]+-[a-zA-Z0-9+]+")
 
 
 @dataclass(frozen=True)
@@ -39,10 +46,11 @@ class Pair:
 
 @dataclass(frozen=True)
 class Reference:
-    """A reference's file and the names that its case may have."""
+    """A reference's file and the names that its case may have; `given` where it was named itself and not found in a folder."""
 
     file: Path
     cases: tuple[str, ...]
+    given: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,9 +75,9 @@ def find_predictions(folder: str | Path) -> tuple[dict[str, Path], bool]:
     if folder.is_file():
         return {_case_of(folder): folder}, True
     if is_result(folder):
-        return {_recorded(folder).get("case") or folder.name: folder / LABEL_MAP}, True
+        return {_recorded(folder).get("case") or printable(folder.name): folder / LABEL_MAP}, True
     entries = sorted(folder.iterdir(), key=lambda entry: natural(entry.name))
-    results = {entry.name: entry / LABEL_MAP for entry in entries if entry.is_dir() and is_result(entry)}
+    results = {printable(entry.name): entry / LABEL_MAP for entry in entries if entry.is_dir() and is_result(entry)}
     if results:
         return results, False
     maps: dict[str, Path] = {}
@@ -93,10 +101,11 @@ def find_references(path: str | Path) -> list[Reference]:
     """
     root = _existing(path)
     files = [root] if root.is_file() else sorted(filter(_is_nifti, root.rglob("*")), key=lambda file: natural(str(file)))
-    files = [file for file in files if _MARK.search(stem(file))] or files
+    if not root.is_file():
+        files = [file for file in files if _MARK.search(stem(file)) and not _NO_LABELS.search(stem(file))] or files
     if not files:
         raise InputError(f"no NIfTI file was found below {root}, expected reference label maps such as <case>_seg.nii.gz; check the path")
-    return [Reference(file, tuple(filter(None, (_case_of(file), _folders(file, root))))) for file in files]
+    return [Reference(file, _cases_of(file, root), root.is_file()) for file in files]
 
 
 def match(predictions: Mapping[str, Path], references: Sequence[Reference], single: bool) -> Matched:
@@ -111,7 +120,7 @@ def match(predictions: Mapping[str, Path], references: Sequence[Reference], sing
     """
     pairs, without = [], []
     for case, prediction in predictions.items():
-        found = [reference.file for reference in references if case in reference.cases]
+        found = [reference.file for reference in references if case in reference.cases or (single and reference.given)]
         if len(found) > 1:
             raise InputError(f"{found[0]} and {found[1]} could both be the reference of {case}, expected one; remove or rename the other")
         if found:
@@ -127,19 +136,51 @@ def match(predictions: Mapping[str, Path], references: Sequence[Reference], sing
     return Matched(tuple(pairs), tuple(without), left)
 
 
+def decide_labellings(
+    pairs: Sequence[Pair], specification: Specification, references: Labelling | None = None, predictions: Labelling | None = None
+) -> tuple[Labelling, dict[Path, Labelling]]:
+    """What the integers mean: of all references, and of each prediction.
+
+    Args:
+        pairs: from `match`.
+        specification: the bundle's.
+        references, predictions: where the user says so. Of our own results their record says it.
+
+    Raises:
+        InputError: the maps contradict each other, see `labelling.decide`.
+    """
+    known = labellings(specification)
+    own = {pair.prediction: known.get(_convention(pair.prediction) or OWN) for pair in pairs if is_result(pair.prediction.parent)}
+    own = {file: labelling for file, labelling in own.items() if labelling is not None}
+    foreign = [pair.prediction for pair in pairs if pair.prediction not in own]
+    if references is None:
+        references = decide(_values([pair.reference for pair in pairs]), specification, "references")
+    if predictions is None and foreign:
+        predictions = decide(_values(foreign), specification, "predictions")
+    return references, {pair.prediction: own.get(pair.prediction) or predictions for pair in pairs}
+
+
 def evaluate_pair(
-    pair: Pair, specification: Specification, rules: Rules = BRATS_2023_GLIOMA, smallest_mm3: float = 0.0
+    pair: Pair,
+    specification: Specification,
+    rules: Rules = BRATS_2023_GLIOMA,
+    smallest_mm3: float = 0.0,
+    labels: tuple[Labelling, Labelling] | None = None,
 ) -> list[dict[str, Any]]:
     """Score one case, see `metrics.evaluation.case_rows` for the rows.
 
-    Label maps may be in any convention that the bundle knows; axes stored in another order are turned.
+    `labels` says what the integers of reference and prediction mean; without, this pair alone decides. Axes stored in another order are
+    turned.
 
     Raises:
         InputError: a file cannot be read or holds unknown labels, or the two lie on different grids.
     """
     prediction, reference = read_label_map(pair.prediction), read_label_map(pair.reference)
-    answer = _masks(prediction, specification)
-    truth = _masks(_on_grid(reference, prediction), specification)
+    if labels is None:
+        meant, own = decide_labellings([pair], specification)
+        labels = meant, own[pair.prediction]
+    answer = labels[1].masks(prediction.array, specification, pair.prediction)
+    truth = labels[0].masks(_on_grid(reference, prediction).array, specification, pair.reference)
     spacing = np.linalg.norm(prediction.affine[:3, :3], axis=0)
     return case_rows(pair.case, truth, answer, specification.region_names, spacing, rules, smallest_mm3)
 
@@ -152,17 +193,16 @@ def made_with(predictions: Iterable[Path]) -> str | None:
     return None
 
 
-def _masks(volume: Volume, specification: Specification) -> np.ndarray:
-    """(R, X, Y, Z) bool, in the convention that our own record names, else in the first that knows all values of the map."""
-    conventions = [None, *sorted({name for label in specification.labels for name in label.conventions})]
-    present = set(np.flatnonzero(np.bincount(volume.array.ravel())).tolist()) - {0}
-    fitting = [c for c in conventions if present <= set(label_values(specification.labels, c))]
-    recorded = _recorded(volume.path.parent).get("label_convention") if is_result(volume.path.parent) else None
-    convention = recorded if recorded in conventions[1:] else next(iter(fitting), None)
-    try:
-        return region_masks(volume.array, specification.labels, specification.regions, convention)
-    except InputError as error:
-        raise InputError(f"{volume.path}: {error}") from None
+def _values(files: Iterable[Path]) -> Iterable[tuple[Path, list[int]]]:
+    for file in files:
+        try:
+            yield file, present(read_label_map(file).array)
+        except InputError:
+            continue  # told where the case is scored
+
+
+def _convention(file: Path) -> str | None:
+    return _recorded(file.parent).get("label_convention")
 
 
 def _on_grid(reference: Volume, prediction: Volume) -> Volume:
@@ -189,11 +229,15 @@ def _recorded(folder: Path) -> dict[str, Any]:
 
 def _case_of(file: Path) -> str:
     """The file's name without its ending and without the mark of a segmentation; "" where nothing else is left."""
-    return _MARK.sub("", stem(file))
+    return printable(_MARK.sub("", stem(file)))
 
 
-def _folders(file: Path, root: Path) -> str:
-    return "" if file == root else "_".join(file.parent.relative_to(root).parts)
+def _cases_of(file: Path, root: Path) -> tuple[str, ...]:
+    """By the file's name, by the folders it lies in, and in BIDS by subject and session."""
+    name = _case_of(file)
+    folders = "" if file == root else printable("_".join(file.parent.relative_to(root).parts))
+    bids = _ENTITY.sub("", name) if name.startswith("sub-") else ""
+    return tuple(dict.fromkeys(filter(None, (name, bids, folders))))
 
 
 def _is_nifti(path: Path) -> bool:

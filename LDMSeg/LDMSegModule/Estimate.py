@@ -49,7 +49,7 @@ class Estimate:
             bundle: from `LDMSegLib.models.bundle`.
             mode, members, steps: as chosen; the bundle's without.
             device: as chosen; "auto" may turn out to be a GPU.
-            batch_size: members sampled at once.
+            batch_size: members sampled at once at most; those of one view are sampled together, so there are never more than it has.
             pace: of an earlier run on this computer, see `Pace.measured`.
             image_voxels: of the reference volume.
             cores: of this computer; asked without.
@@ -63,7 +63,8 @@ class Estimate:
         pace = pace if pace is not None and device in ("auto", pace.device) else None
         used = pace or REFERENCE
         seconds = None if work is None else used.seconds_around + work * used.seconds_per_unit * _slower(used, cores)
-        memory = _memory_gib(bundle, members, batch_size, image_voxels)
+        together = min(batch_size, math.ceil(members / min(chosen.views, members)))
+        memory = _memory_gib(bundle, together, image_voxels)
         total = total_memory_gib if total_memory_gib is not None else _installed_gib()
         warning = ""
         if total is not None and memory > 0.8 * total:
@@ -95,11 +96,11 @@ def _slower(pace: Pace, cores: int) -> float:
     return 1.0 if pace.measured_here or pace.device != "cpu" else pace.cores / min(cores, _HELPFUL_CORES)
 
 
-def _memory_gib(bundle: Bundle, members: int, batch_size: int, image_voxels: int) -> float:
+def _memory_gib(bundle: Bundle, together: int, image_voxels: int) -> float:
     spec = bundle.specification
     voxels = math.prod(spec.grid.shape)
     decode = voxels * _first_channels(bundle, "autoencoder") * 4.0 * _DECODE_TENSORS
-    step = min(members, batch_size) * voxels / spec.latent.downsampling**3 * _first_channels(bundle, "unet") * 4.0 * _STEP_TENSORS
+    step = together * voxels / spec.latent.downsampling**3 * _first_channels(bundle, "unet") * 4.0 * _STEP_TENSORS
     return _AT_REST + (image_voxels * _PER_IMAGE_VOXEL + max(decode, step)) / GIB
 
 

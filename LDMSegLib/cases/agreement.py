@@ -38,7 +38,7 @@ def distinctness(
     only. So agreement is divided by its mean `AWAY_MM` away in six directions: of the images as they are, and of their detail
     alone. The result is the geometric mean of the two, because the outlines of two patients' heads stand out in the one and now
     and then a chance likeness in the other, but not in both. Measured by Testing/benchmarks/strangers.py, see
-    Documentation/decisions.md.
+    Documentation/decisions/.
 
     Args:
         moving: one image.

@@ -16,6 +16,7 @@ from LDMSegLib.cases import checks, geometry, naming
 from LDMSegLib.cases.read import read_volume
 from LDMSegLib.cases.volume import Volume
 from LDMSegLib.errors import InputError
+from LDMSegLib.io.printable import printable
 from LDMSegLib.preprocessing.mirrored import turned_axis
 from LDMSegLib.sequences.identified import Identified
 from LDMSegLib.specification import Sequence
@@ -163,14 +164,18 @@ def assemble(images: Images, specification: Sequences, id: str) -> Case:
 
 def case_id(files: list[Path]) -> str:
     """What the files' names have in common up to a separator, else the name of the folder they lie in, else "case"."""
+    return common_name(files) or printable(files[0].resolve().parent.name) or "case"
+
+
+def common_name(files: list[Path]) -> str:
+    """What the files' names have in common up to a separator; "" where that is nothing."""
     names = [naming.stem(file) for file in files]
     common = os.path.commonprefix(names)
     if any(len(name) > len(common) and name[len(common)].isalnum() for name in names):
         # The prefix ends within a word: go back to the last separator.
         end = max((i for i, letter in enumerate(common) if not letter.isalnum()), default=0)
         common = common[:end]
-    common = common.strip(" _-.+") if len(names) > 1 else ""
-    return common or files[0].resolve().parent.name or "case"
+    return printable(common.strip(" _-.+")) if len(names) > 1 else ""
 
 
 def missing_from(present: Container[str], specification: Sequences) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from LDMSegLib.errors import InputError
 AROUND_BRAIN_MM, INSIDE_BRAIN_MM = 10.0, 4.0
 
 # How many times better two images must agree where registration ended than a little way off (`agreement.distinctness`): see
-# Documentation/decisions.md for what was measured. Below the first a second search is made and the user is warned; below the
+# Documentation/decisions/ for what was measured. Below the first a second search is made and the user is warned; below the
 # second the images are refused.
 DOUBTFUL, UNRELATED = 2.1, 1.8
 

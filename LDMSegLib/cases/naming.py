@@ -13,6 +13,7 @@ from pathlib import Path
 
 from LDMSegLib.errors import InputError
 from LDMSegLib.io.endings import IMAGES
+from LDMSegLib.io.printable import printable
 from LDMSegLib.sequences.channels import channel_cases, channel_names, channels_of, is_channel_layout
 from LDMSegLib.sequences.file_names import NamedFile, read_files
 from LDMSegLib.sequences.identified import CERTAIN, Identified, Use
@@ -337,7 +338,7 @@ def _case_id(case: Path, cohort: Path) -> str:
     parts = list(case.relative_to(cohort).parts)
     while len(parts) > 1 and parts[-1].lower() in _PLAIN_FOLDERS:
         parts.pop()
-    return "_".join(parts)
+    return printable("_".join(parts))
 
 
 def _listed(files: list[Path], most: int = 8) -> str:

@@ -32,7 +32,7 @@ class Level:
 LEVELS = (Level(4.0, 20_000, 2.0, 200), Level(2.0, 40_000, 0.5, 150), Level(1.0, 50_000, 0.2, 60))
 
 # What is left of a step when the gradient turns back. With ITK's usual 0.5 to 0.6 the search stood still before it had arrived: 4 of
-# 60 sequences were 2 to 4 mm off (see Documentation/decisions.md).
+# 60 sequences were 2 to 4 mm off (see Documentation/decisions/).
 RELAXATION = 0.9
 
 # Turns in degrees about each axis that a second attempt starts from.

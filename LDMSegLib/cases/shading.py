@@ -2,7 +2,7 @@
 
 N4 cannot tell a large lesion from shading altogether: along with the field it takes some of the lesion's contrast. So a prepared case
 keeps its images as they are and gets evened ones beside them, half of the members look at either (`LDMSegLib.views`), and where it
-matters they disagree. What that costs and brings is in Documentation/raw-scans.md.
+matters they disagree. What that costs and brings is in MODEL_CARD.md.
 """
 
 from __future__ import annotations

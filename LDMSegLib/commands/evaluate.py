@@ -9,7 +9,8 @@ from typing import Any
 from LDMSegLib.commands import options
 from LDMSegLib.commands.tables import table
 from LDMSegLib.errors import InputError
-from LDMSegLib.evaluate import evaluate_pair, find_predictions, find_references, made_with, match
+from LDMSegLib.evaluate import decide_labellings, evaluate_pair, find_predictions, find_references, made_with, match
+from LDMSegLib.evaluation.labelling import OWN, stated
 from LDMSegLib.events import Reporter
 from LDMSegLib.metrics.evaluation import MEASURES, summary_rows
 from LDMSegLib.metrics.lesionwise import BRATS_2023_GLIOMA, BRATS_2023_MENINGIOMA, BRATS_2023_METASTASES
@@ -28,13 +29,18 @@ def run(arguments: list[str], reporter: Reporter) -> int:
     targets = _targets(args.output, args.overwrite)
     predictions, single = find_predictions(args.prediction)
     specification = find_bundle(args.bundle or made_with(predictions.values())).specification
+    labels = stated(args.labels, specification) if args.labels else None
+    own = stated(args.prediction_labels, specification) if args.prediction_labels else labels
     matched = match(predictions, find_references(args.reference), single)
     reporter.stage("evaluate", f"Comparing {len(matched.pairs)} case{'s' if len(matched.pairs) > 1 else ''}")
+    meant, of = decide_labellings(matched.pairs, specification, labels, own)
+    if labels is None and meant.name != OWN:
+        reporter.warning(f"the references are read as {meant} as no value contradicts it; where they mean something else, add --labels")
     rows: list[dict[str, Any]] = []
     failures: dict[str, str] = {}
     for number, pair in enumerate(matched.pairs, start=1):
         try:
-            rows += evaluate_pair(pair, specification, RULES[args.rules], args.min_component)
+            rows += evaluate_pair(pair, specification, RULES[args.rules], args.min_component, (meant, of[pair.prediction]))
         except InputError as error:
             if single:
                 raise
@@ -53,11 +59,14 @@ def run(arguments: list[str], reporter: Reporter) -> int:
         files=[str(target) for target in targets],
         cases=plain(rows),
         summary=plain(summary),
+        labels={"references": str(meant), "predictions": sorted({str(one) for one in of.values()})},
         failed=failures,
         without_reference=list(matched.without_reference),
         without_prediction=list(matched.without_prediction),
     )
     if not args.json_events:
+        how = "as --labels says" if labels else f"decided over {len(matched.pairs)} file{'s' if len(matched.pairs) > 1 else ''}"
+        print(f"references: {meant}, {how}; predictions: {'; '.join(sorted({str(one) for one in of.values()}))}\n")
         print(_text(rows, summary, targets))
     return 1 if incomplete else 0
 
@@ -70,6 +79,13 @@ def _parser() -> options.Parser:
     parser.add_argument(
         "--reference", type=Path, required=True, metavar="DIR", help="below it lies <case>_seg.nii.gz (or <case>.nii.gz) of each case"
     )
+    parser.add_argument(
+        "--labels",
+        metavar="L",
+        help="what the integers mean: the name of a labelling (bundle, brats2017, brats2023, brats2024) or e.g. NCR=1,ED=2,ET=3,"
+        "background=4; without, all references decide together. Also for label maps of other programs",
+    )
+    parser.add_argument("--prediction-labels", metavar="L", help="the same for label maps of other programs alone")
     parser.add_argument("-o", "--output", type=Path, metavar="CSV", help="write metrics.csv and, beside it, metrics_summary.csv")
     parser.add_argument("--overwrite", action="store_true", help="replace these files")
     parser.add_argument(

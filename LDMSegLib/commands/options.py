@@ -39,6 +39,15 @@ def add_output(parser: argparse.ArgumentParser, what: str, overwrite: str = "rep
     parser.add_argument("--overwrite", action="store_true", help=overwrite)
 
 
+def add_case_id(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--case-id",
+        type=case_id,
+        metavar="ID",
+        help="what the result calls the case, instead of what the files' names have in common; their names are then left out",
+    )
+
+
 def add_bundle(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bundle", metavar="B", help="a bundle's name or folder (see ldmseg models list); the default one without")
 
@@ -131,6 +140,18 @@ def whole(least: int):
         return value
 
     return parse
+
+
+def case_id(text: str) -> str:
+    """A name that can also be part of a file's."""
+    if not re.fullmatch(r"\w[\w .+-]{0,63}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} given, expected at most 64 letters, digits, spaces, dots, -, + and _")
+    return text.strip()
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Words with commas between them."""
+    return tuple(dict.fromkeys(word for part in text.split(",") if (word := part.strip())))
 
 
 def share(text: str) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from LDMSegLib.cases.plan import ALWAYS, NEVER
@@ -15,7 +14,7 @@ from LDMSegLib.events import Reporter
 from LDMSegLib.models.bundle import find_bundle
 from LDMSegLib.results.folder import PROVENANCE, check_output, result_folder
 from LDMSegLib.results.nifti import write_nifti
-from LDMSegLib.results.provenance import FORMAT, GENERATOR, RESEARCH_USE, describe_input, file_sha256, plain, software_versions
+from LDMSegLib.results.provenance import FORMAT, GENERATOR, RESEARCH_USE, describe_input, file_sha256, plain, software_versions, to_json
 from LDMSegLib.results.source import describe_source
 
 
@@ -33,6 +32,7 @@ def run(arguments: list[str], reporter: Reporter) -> int:
         parser.add_argument(f"--{sequence.name}", dest=f"file:{sequence.name}", type=Path, metavar="FILE", help=sequence.title)
     options.add_site_rules(parser)
     options.add_output(parser, "the folder for the prepared images")
+    options.add_case_id(parser)
     options.add_bundle(parser)
     options.add_preparing(parser, ALWAYS)
     args = parser.parse_args(arguments)
@@ -46,7 +46,10 @@ def run(arguments: list[str], reporter: Reporter) -> int:
     target = check_output(args.output, args.overwrite)
     reporter.stage("read", "Reading the images")
     rules = options.site_rules(args, specification)
-    found = read_folder(args.case, specification, numbers=numbers, rules=rules) if args.case else read_files(given, specification)
+    if args.case:
+        found = read_folder(args.case, specification, args.case_id, numbers, rules=rules)
+    else:
+        found = read_files(given, specification, args.case_id)
     read = to_case(found, specification, options.wishes(args), reporter)
     if read.prepared is None:
         raise InputError(
@@ -69,7 +72,9 @@ def run(arguments: list[str], reporter: Reporter) -> int:
             "intended_use": RESEARCH_USE,
             "case": case.id,
             "inputs": [
-                describe_source(name, read.sources[name]) if name in read.sources else describe_input(name, volume.path)
+                describe_source(name, read.sources[name])
+                if name in read.sources
+                else describe_input(name, volume.path, named=args.case_id is None)
                 for name, volume in case.volumes.items()
             ],
             "identification": case.identified.record(),
@@ -78,8 +83,7 @@ def run(arguments: list[str], reporter: Reporter) -> int:
             "software": software_versions(),
             "files": {name: file_sha256(folder / name) for name in names},
         }
-        text = json.dumps(plain(record), indent=2, ensure_ascii=False, allow_nan=False)
-        (folder / PROVENANCE).write_text(text + "\n", encoding="utf-8", newline="")
+        (folder / PROVENANCE).write_text(to_json(record), encoding="utf-8", newline="")
     reporter.result(**plain({"case": case.id, "folder": target, "files": names, "warnings": case.warnings, **read.prepared.record}))
     if not args.json_events:
         print(table([(step.title, step.measure) for step in read.prepared.steps], "<<") + f"\n\n{target}\n\n{RESEARCH_USE}")

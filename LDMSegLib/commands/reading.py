@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from LDMSegLib.cases.case import Case, Images, assemble, case_id, known_files, look_at, missing_from, read_images, reference_of
+from LDMSegLib.cases.case import Case, Images, assemble, common_name, known_files, look_at, missing_from, read_images, reference_of
 from LDMSegLib.cases.checks import image_warnings
 from LDMSegLib.cases.naming import NOT_AN_IMAGE, Assignment, find_case, find_cohort, find_files, tell_apart, tokens
 from LDMSegLib.cases.plan import AUTOMATIC, NEVER, Plan, Wishes, plan
@@ -19,6 +21,7 @@ from LDMSegLib.events import Reporter
 from LDMSegLib.io.endings import IMAGES
 from LDMSegLib.preprocessing.coverage import short_stacks, unseen_stripped_brains
 from LDMSegLib.preprocessing.mirrored import reject_mirrored_in_place
+from LDMSegLib.results.provenance import file_sha256
 from LDMSegLib.results.source import DicomSource
 from LDMSegLib.sequences.identified import CERTAIN, Identified, Use, order
 from LDMSegLib.sequences.site_rules import SiteRules
@@ -52,17 +55,22 @@ def read_files(files: Mapping[str, Path], specification: Specification, id: str 
     """Read one NIfTI file a sequence, as the user named them; raises InputError as `load_case`."""
     known = known_files(files, specification)
     named = Identified(tuple(Use(name, file.name, CERTAIN, "it was named by the user") for name, file in known.items()))
-    return Found(id or case_id(list(known.values())), read_images(known), identified=named)
+    return Found(id or _name(list(known.values())), read_images(known), identified=named)
 
 
-def read_named(files: list[Path], specification: Specification, rules: SiteRules = NO_RULES) -> Found:
+def read_named(files: list[Path], specification: Specification, rules: SiteRules = NO_RULES, id: str | None = None) -> Found:
     """Read NIfTI files that are told apart by their names; raises InputError as `tell_apart` and `load_case`."""
-    return _read_assigned(tell_apart(files, specification.sequences, rules), specification, None)
+    return _read_assigned(tell_apart(files, specification.sequences, rules), specification, id)
 
 
 def _read_assigned(assigned: Assignment, specification: Specification, id: str | None) -> Found:
     known = known_files(assigned.files, specification)
-    return Found(id or case_id(list(known.values())), read_images(known), assigned.notes, identified=assigned.identified)
+    return Found(id or _name(list(known.values())), read_images(known), assigned.notes, identified=assigned.identified)
+
+
+def _name(files: list[Path]) -> str:
+    """What to call a case that nobody named: as its files are called, else by what they hold. Folders bear names of patients."""
+    return common_name(files) or f"case-{file_sha256(files[0])[:8]}"
 
 
 def read_folder(
@@ -70,6 +78,7 @@ def read_folder(
     specification: Specification,
     id: str | None = None,
     numbers: Mapping[str, int] | None = None,
+    cohort_id: str = "",
     rules: SiteRules = NO_RULES,
 ) -> Found:
     """Read a folder of NIfTI files, told apart by their names, or of DICOM series, told apart by what they say of themselves.
@@ -77,7 +86,8 @@ def read_folder(
     Args:
         folder: of one case.
         specification: the bundle's.
-        id: what to call the case; by default as `read_files`, or the folder's name.
+        id: what to call the case; by default what the files' names have in common, else a name made of what they hold.
+        cohort_id: what its cohort calls the case, by its folders; not for DICOM, whose folders bear names of patients.
         numbers: sequence name → number of the DICOM series that it is, where the user says so.
         rules: the site's own, which come before what names and descriptions say.
 
@@ -99,10 +109,10 @@ def read_folder(
             raise InputError(
                 f"a series number was given for {next(iter(numbers))}, but {folder} holds no DICOM series; give one file for each sequence"
             )
-        found = _read_assigned(find_files(folder, specification.sequences, rules), specification, id)
-        note = f"the DICOM files below {folder} were not read, because the image files there are a case by themselves"
+        found = _read_assigned(find_files(folder, specification.sequences, rules), specification, id or cohort_id)
+        note = "the DICOM files in the folder were not read, because the image files there are a case by themselves"
         return replace(found, notes=(*found.notes, note)) if _depth_of_mr(folder) else found
-    return _read_study(folder, specification, id or folder.resolve().name, numbers or {}, rules)
+    return _read_study(folder, specification, id, numbers or {}, rules)
 
 
 def find_cases(folder: Path, specification: Specification) -> list[tuple[str, Path]]:
@@ -214,7 +224,23 @@ def _read_study(folder: Path, specification: Specification, id: str, numbers: Ma
         notes = [*frame_warnings(chosen), *notes]  # what has a skull is registered anyway
     identified = told.identified()
     identified = Identified(order(identified.used, specification.sequence_names), identified.unused)
-    return Found(id, images, (*notes, *others_there), sources, identified)
+    first = next(iter(chosen.values()))
+    kept = tuple(_without_identifiers(note, folder, series) for note in (*notes, *others_there))
+    return Found(id or f"study-{_short(first.study or first.uid)}", images, kept, sources, identified)
+
+
+def _without_identifiers(note: str, folder: Path, series: list) -> str:
+    """A note as it is kept with the result: without the folder, which may bear the patient's name, and with UIDs as hashes."""
+    for written in (f" in {folder}", f" below {folder}"):
+        note = note.replace(written, " in the study")
+    for one in series:
+        note = note.replace(one.uid, _short(one.uid))
+    return note
+
+
+def _short(uid: str) -> str:
+    """Tells one UID from another, and leads to neither."""
+    return hashlib.sha256(uid.encode()).hexdigest()[:8]
 
 
 def _numbered(series: list, folder: Path, name: str, number: int):
@@ -269,6 +295,17 @@ def to_case(found: Found, specification: Specification, wishes: Wishes, reporter
         said = (*said, *notes)
         prepared = prepare_case(found.id, images.volumes, images.findings, reference, space, todo, wishes, missing, said, reporter)
         read = Read(prepared.case, prepared, found.sources)
+    read = replace(read, case=replace(read.case, warnings=tuple(_without_folders(said, found) for said in read.case.warnings)))
     for warning in read.case.warnings:
         reporter.warning(warning)
     return replace(read, case=replace(read.case, identified=found.identified))
+
+
+def _without_folders(text: str, found: Found) -> str:
+    """A sentence that is kept with the result, in which files are called by their names alone."""
+    paths = [volume.path for volume in found.images.volumes.values() if volume.path is not None]
+    paths += [file for source in found.sources.values() for file in source.files[:1]]
+    folders = {str(parent) for path in paths for parent in (path.parent, path.resolve().parent)}
+    for folder in sorted(folders, key=len, reverse=True):
+        text = text.replace(f"{folder}{os.sep}", "")
+    return text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +17,13 @@ from LDMSegLib.commands import options
 from LDMSegLib.commands.computing import load_model
 from LDMSegLib.commands.reading import Found, Read, find_cases, read_files, read_folder, read_named, to_case
 from LDMSegLib.commands.summary import cohort_event, cohort_text, segmentation_event, segmentation_text
-from LDMSegLib.deliver import Asked, deliver
-from LDMSegLib.errors import BundleError, InputError, OutputError
+from LDMSegLib.deliver import DICOM_SEG, Asked, deliver
+from LDMSegLib.errors import BundleError, InputError, LDMSegError, OutputError
 from LDMSegLib.events import Reporter
 from LDMSegLib.interruption import Interruption
 from LDMSegLib.models.bundle import find_bundle
 from LDMSegLib.models.layout import Bundle
-from LDMSegLib.results.dicom_seg import check_dicom_seg
+from LDMSegLib.results.dicom_seg import DicomSegWriter, dicom_packages
 from LDMSegLib.results.file import check_file, write_file
 from LDMSegLib.results.folder import check_output, is_result
 from LDMSegLib.results.labels import label_values
@@ -56,6 +57,7 @@ def _bundle(arguments: list[str]) -> Bundle | None:
 
 def _parser(specification: Specification | None) -> options.Parser:
     sequences = specification.sequences if specification else ()
+    regions = [region.name for region in specification.regions if len(region.labels) > 1] if specification else []
     which = " ".join(f"--{s.name} {s.name.upper()}.nii.gz" for s in sequences) or "--SEQUENCE FILE ..."
     parser = options.Parser(
         "segment",
@@ -67,7 +69,15 @@ def _parser(specification: Specification | None) -> options.Parser:
     parser.add_argument("--cohort", type=Path, metavar="DIR", help="segment every case below this folder (NIfTI or DICOM) into OUT/<case>")
     parser.add_argument("--shard", metavar="K/N", help="of a cohort, only the K-th of N equal parts, e.g. 3/16")
     options.add_output(parser, "the folder for the result, or for the cohort's results")
+    options.add_case_id(parser)
     parser.add_argument("--dicom-seg", action="store_true", help="of DICOM images: also write the labels as DICOM SEG, segmentation.dcm")
+    parser.add_argument(
+        "--dicom-seg-regions",
+        type=options.names,
+        default=(),
+        metavar="R,R",
+        help=f"the same, with these regions as further, overlapping segments, e.g. {','.join(regions) or 'WT,TC'}",
+    )
     files = parser.add_argument_group("one file a sequence (or, beside a DICOM folder, the number of its series)")
     for sequence in sequences:
         needed = "" if sequence.required else " (may be missing)"
@@ -97,6 +107,14 @@ class Job:
         self.rules = options.site_rules(args, bundle.specification)
         label_values(bundle.specification.labels, self.convention)
         self.mode = bundle.specification.mode(args.mode)
+        args.dicom_seg = args.dicom_seg or bool(args.dicom_seg_regions)
+        unknown = [name for name in args.dicom_seg_regions if name not in bundle.specification.region_names]
+        if unknown:
+            raise InputError(
+                f"--dicom-seg-regions names '{unknown[0]}', expected some of {', '.join(bundle.specification.region_names)}; correct it"
+            )
+        if args.case_id and args.cohort:
+            raise InputError("--case-id was given with --cohort, whose cases are called by their folders; leave it out")
         if args.dicom_seg and args.cohort:
             raise InputError("--dicom-seg was given with --cohort, expected a single DICOM case; segment it alone or leave --dicom-seg out")
         if args.dicom_seg and not args.case and _given(args):
@@ -161,7 +179,7 @@ def _cohort(job: Job, interruption: Interruption) -> int:
 
     def work(case_id: str, folder: Path, target: Path, overwrite: bool) -> bool:
         target = check_output(target, overwrite)
-        read, reading = _timed(lambda: _read(lambda: read_folder(folder, spec, case_id, rules=job.rules), job))
+        read, reading = _timed(lambda: _read(lambda: read_folder(folder, spec, cohort_id=case_id, rules=job.rules), job))
         segmentation, _ = _segmented(job, read, model, target, overwrite, interruption, {"read": reading})
         return not segmentation.partial
 
@@ -184,20 +202,20 @@ def _found(args: argparse.Namespace, job: Job) -> Callable[[], Found]:
     given, specification = _given(args), job.bundle.specification
     numbers = options.series_numbers(given)
     if numbers and len(args.case) == 1 and args.case[0].is_dir():
-        return lambda: read_folder(args.case[0], specification, numbers=numbers, rules=job.rules)
+        return lambda: read_folder(args.case[0], specification, args.case_id, numbers, rules=job.rules)
     if bool(args.case) == bool(given):
         found = "images were given in more than one way" if given else "no images were given"
         raise InputError(f"{found}, expected a case's folder, or one file for each sequence, or --cohort DIR; see ldmseg segment --help")
     if given:
-        return lambda: read_files(given, specification)
+        return lambda: read_files(given, specification, args.case_id)
     if len(args.case) == 1 and not args.case[0].is_file():
-        return lambda: read_folder(args.case[0], specification, rules=job.rules)
+        return lambda: read_folder(args.case[0], specification, args.case_id, rules=job.rules)
     folders = [path for path in args.case if path.is_dir()]
     if folders:
         raise InputError(
             f"{folders[0]} is a folder given among {len(args.case)} paths, expected one folder or only files; use --cohort for many cases"
         )
-    return lambda: read_named(args.case, specification, job.rules)
+    return lambda: read_named(args.case, specification, job.rules, args.case_id)
 
 
 def _given(args: argparse.Namespace) -> dict[str, Path]:
@@ -215,8 +233,12 @@ def _segmented(
     from LDMSegLib.segment import Settings, segment
 
     args, case, spec = job.args, read.case, job.bundle.specification
+    writer = None
     if args.dicom_seg:
-        check_dicom_seg(read.sources.get(on := case.home.sequence if case.home else case.reference), on, case.target)
+        writer, said = _dicom_seg(job, read)
+        for warning in said:
+            job.reporter.warning(warning)
+        case = replace(case, warnings=(*case.warnings, *said))
     settings = Settings(
         seed=args.seed,
         threshold=args.threshold,
@@ -229,9 +251,33 @@ def _segmented(
         for warning in segmentation.warnings[len(case.warnings) :]:
             job.reporter.warning(warning)
         job.reporter.stage("write", "Writing the result")
-        asked = Asked(job.convention, args.dicom_seg, job.preparing())
-        files = deliver(segmentation, case, spec, target, asked, overwrite, seconds, read.prepared, read.sources)
+        asked = Asked(job.convention, writer, job.preparing(), names=args.case_id is None)
+        files = deliver(segmentation, case, spec, target, asked, overwrite, seconds, read.prepared, read.sources, job.reporter)
     return segmentation, files
+
+
+def _dicom_seg(job: Job, read: Read) -> tuple[DicomSegWriter | None, tuple[str, ...]]:
+    """Who writes the DICOM SEG, found out before the long computation; None where the series' headers forbid it, and what to tell.
+
+    Raises:
+        InputError: there is no DICOM series to refer to, or highdicom is not installed.
+    """
+    case, spec = read.case, job.bundle.specification
+    on = case.home.sequence if case.home else case.reference
+    source = read.sources.get(on)
+    if source is None:
+        raise InputError(
+            f"--dicom-seg was given, but {on} is not from DICOM, expected a DICOM folder as input; give it, or leave --dicom-seg out"
+        )
+    dicom_packages()
+    regions = tuple(region for region in spec.regions if region.name in job.args.dicom_seg_regions)
+    try:
+        writer = DicomSegWriter(source.files, spec.labels, regions, job.bundle.name)
+        writer.check(case.target.shape, case.target.affine)
+    except LDMSegError as problem:
+        return None, (f"{DICOM_SEG} will not be written, the rest of the result will: {problem}",)
+    mended = f"{DICOM_SEG} differs from the headers of {on}, which are not legal DICOM: {'; '.join(writer.notes)}" if writer.notes else ""
+    return writer, (mended,) if mended else ()
 
 
 def _says_synthetic(case: Case) -> bool:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import argparse
 import time
+import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from LDMSegLib.cases.canvas import Canvas, blank_canvas, canvas_like
 from LDMSegLib.commands import options
@@ -22,6 +26,7 @@ from LDMSegLib.results.provenance import RESEARCH_USE, build_provenance, describ
 
 if TYPE_CHECKING:
     from LDMSegLib.models.model import Model
+    from LDMSegLib.screening import Mask
     from LDMSegLib.synthesize import Drawn
 
 CANCELLED = 130
@@ -98,18 +103,29 @@ def _draw(
     header, image = (canvas.image.header, canvas.image.array) if canvas.image else (None, None)
     wish = Wish(args.count, args.seed, args.min_volume, args.threshold, args.batch_size, args.any_shape)
     start = time.monotonic()
+    # Sampling takes hours, and a temporary folder that old is taken for a killed run's by the next one: it is opened only to write.
+    kept: list[tuple[Mask, bytes]] = []
+    drawn = synthesize(model, canvas, wish, lambda mask: kept.append(_packed(mask)), reporter, cancellation)
+    seconds = time.monotonic() - start
+    warnings = list(canvas.warnings)
+    if drawn.kept < drawn.wanted:
+        why = "it was stopped" if cancellation.requested else f"{drawn.drawn} were drawn, the most that are tried"
+        warnings.append(f"{drawn.kept} of {drawn.wanted} masks, because {why}")
+        reporter.warning(warnings[-1])
+    reporter.stage("write", "Writing the masks, the table and the montage")
     with result_folder(args.output, args.overwrite) as folder:
         masks = MaskFolder(folder, bundle.specification, canvas.affine, header, image, convention, canvas.inside)
-        drawn = synthesize(model, canvas, wish, lambda m: masks.add(m.number, m.member, m.labels, m.volumes_ml), reporter, cancellation)
-        warnings = list(canvas.warnings)
-        if drawn.kept < drawn.wanted:
-            why = "it was stopped" if cancellation.requested else f"{drawn.drawn} were drawn, the most that are tried"
-            warnings.append(f"{drawn.kept} of {drawn.wanted} masks, because {why}")
-            reporter.warning(warnings[-1])
-        reporter.stage("write", "Writing the table and the montage")
-        record = _provenance(args, bundle, model, canvas, mode, drawn, warnings, time.monotonic() - start)
+        for mask, content in kept:
+            labels = np.frombuffer(zlib.decompress(content), np.uint8).reshape(canvas.shape)
+            masks.add(mask.number, mask.member, labels, mask.volumes_ml)
+        record = _provenance(args, bundle, model, canvas, mode, drawn, warnings, seconds)
         names = masks.finish(f"SYNTHETIC masks by {bundle.name}, seed {args.seed}", record)
     return drawn, masks.rows, names
+
+
+def _packed(mask: Mask) -> tuple[Mask, bytes]:
+    """A mask without its labels, and these compressed: almost all of a label map is background."""
+    return replace(mask, labels=mask.labels[:0]), zlib.compress(np.ascontiguousarray(mask.labels).tobytes(), 1)
 
 
 def _provenance(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from dataclasses import dataclass
 
 import torch
 
 from LDMSegLib.errors import InputError
 
+_log = logging.getLogger(__name__)
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
@@ -39,16 +42,19 @@ def choose_device(kind: str = "auto", precision: str = "auto") -> Device:
     """
     if kind == "auto":
         kind = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    base = kind.split(":")[0]
-    if base not in DEVICES[1:]:
-        raise InputError(f"the device is '{kind}', expected one of {', '.join(DEVICES)}; choose one of these with --device")
+    if not re.fullmatch(r"cpu|mps|cuda(:[0-9]{1,4})?", kind):
+        raise InputError(
+            f"the device is '{kind}', expected one of {', '.join(DEVICES)} or cuda:N with the number N of a GPU, e.g. cuda:1; choose one "
+            "of these with --device"
+        )
+    base = kind.partition(":")[0]
     present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}[base]
     if not present:
         raise InputError(
             f"the device '{kind}' is not available to this torch ({torch.__version__}); use --device cpu or install a torch for it"
         )
     if base == "cuda":
-        number = int(kind.split(":")[1]) if ":" in kind else torch.cuda.current_device()
+        number = int(kind.partition(":")[2]) if ":" in kind else torch.cuda.current_device()
         if number >= torch.cuda.device_count():
             raise InputError(f"the device is '{kind}', but there are {torch.cuda.device_count()} CUDA devices; choose a lower number")
         fast, name = torch.cuda.get_device_capability(number) >= (8, 0), torch.cuda.get_device_name(number)
@@ -59,6 +65,7 @@ def choose_device(kind: str = "auto", precision: str = "auto") -> Device:
     dtypes = {"auto": torch.bfloat16 if fast else torch.float32, "bfloat16": torch.bfloat16, "float32": torch.float32}
     if precision not in dtypes:
         raise InputError(f"the precision is '{precision}', expected one of {', '.join(dtypes)}; choose one of these with --precision")
+    _log.info("device %s, %s", kind, precision)
     return Device(kind, dtypes[precision], name)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from LDMSegLib.results.labels import label_values
 from LDMSegLib.results.measurements import to_csv
 from LDMSegLib.results.montage import MOST, Tile, make_tile, render_montage
 from LDMSegLib.results.nifti import write_nifti
-from LDMSegLib.results.provenance import file_sha256, plain
+from LDMSegLib.results.provenance import file_sha256, to_json
 from LDMSegLib.specification import Specification
 
 DESCRIPTION = "LDMSeg: SYNTHETIC mask, not a patient; research use only"
@@ -73,6 +72,5 @@ class MaskFolder:
             "masks": self.rows,
             "files": {name: file_sha256(self.folder / name) for name in names},
         }
-        text = json.dumps(plain(record), indent=2, ensure_ascii=False, allow_nan=False)
-        (self.folder / PROVENANCE).write_text(text + "\n", encoding="utf-8", newline="")
+        (self.folder / PROVENANCE).write_text(to_json(record), encoding="utf-8", newline="")
         return [*names, PROVENANCE]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import json
 import platform
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import LDMSegLib
+from LDMSegLib.io.printable import printable
 
 GENERATOR = "LDMSeg"
 FORMAT = 1
@@ -95,10 +97,12 @@ def build_provenance(
     }
 
 
-def describe_input(sequence: str, path: str | Path) -> dict[str, Any]:
-    """A file that was read: which sequence, where, size in bytes and SHA-256."""
+def describe_input(sequence: str, path: str | Path, named: bool = True) -> dict[str, Any]:
+    """A file that was read: which sequence, its name without the folders above it, size in bytes and SHA-256; without even
+    the name unless `named`."""
     path = Path(path)
-    return {"sequence": sequence, "file": path.name, "path": str(path), "bytes": path.stat().st_size, "sha256": file_sha256(path)}
+    name = {"file": path.name} if named else {}
+    return {"sequence": sequence, **name, "bytes": path.stat().st_size, "sha256": file_sha256(path)}
 
 
 def describe_geometry(shape: Iterable[int], affine: Any) -> dict[str, Any]:
@@ -126,6 +130,12 @@ def software_versions(packages: Iterable[str] = PACKAGES) -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return versions
+
+
+def to_json(record: Mapping[str, Any]) -> str:
+    """The text of provenance.json; names of files in it are printable, see `printable`. Raises TypeError as `plain`."""
+    text = json.dumps(plain(record), indent=2, ensure_ascii=False, allow_nan=False)
+    return "\n".join(printable(line) for line in text.split("\n")) + "\n"
 
 
 def plain(value: Any) -> Any:

@@ -18,18 +18,21 @@ class DicomSource:
 
 
 def describe_source(sequence: str, source: DicomSource) -> dict[str, Any]:
-    """What provenance.json says of one series; its SHA-256 is that of all its files' bytes, one after the other."""
-    digest, size = hashlib.sha256(), 0
+    """What provenance.json says of one series: by what it can be known again, and nothing that leads to the patient.
+
+    Its SHA-256 is that of all its files' bytes, one after the other; `files` has each file's own, `series_uid_sha256` that of its UID.
+    """
+    digest, size, files = hashlib.sha256(), 0, []
     for file in source.files:
         content = file.read_bytes()  # one slice, or one enhanced file
         digest.update(content)
+        files.append(hashlib.sha256(content).hexdigest())
         size += len(content)
     return {
         "sequence": sequence,
-        "series": source.name,
-        "series_instance_uid": source.uid,
-        "path": str(source.files[0].parent),
-        "files": [file.name for file in source.files],
+        "series": source.name.replace(source.uid, "without a number"),
+        "series_uid_sha256": hashlib.sha256(source.uid.encode()).hexdigest(),
+        "files": files,
         "bytes": size,
         "sha256": digest.hexdigest(),
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +16,7 @@ from LDMSegLib.results import measurements, uncertain_regions
 from LDMSegLib.results.folder import PROVENANCE, result_folder
 from LDMSegLib.results.labels import label_values
 from LDMSegLib.results.nifti import write_nifti
-from LDMSegLib.results.provenance import file_sha256, plain
+from LDMSegLib.results.provenance import file_sha256, plain, to_json
 from LDMSegLib.results.segmentation import Segmentation
 
 WRITERS = 2
@@ -75,8 +74,7 @@ def write_segmentation(
         (temporary / "uncertain_regions.csv").write_text(places, encoding="utf-8", newline="")
         names = sorted(file.name for file in temporary.iterdir())
         record = provenance_record(segmentation, convention) | {"files": {name: file_sha256(temporary / name) for name in names}}
-        text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False)
-        (temporary / PROVENANCE).write_text(text + "\n", encoding="utf-8", newline="")
+        (temporary / PROVENANCE).write_text(to_json(record), encoding="utf-8", newline="")
     target = Path(folder).expanduser().resolve()
     return {name.split(".")[0]: target / name for name in (*names, PROVENANCE)}
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pydicom
+from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import EnhancedMRImageStorage, ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
@@ -100,6 +103,21 @@ def change(file: Path, **tags: Any) -> None:
         else:
             setattr(item, name, value)
     item.save_as(file, enforce_file_format=True)
+
+
+def change_anyhow(file: Path, **tags: Any) -> None:
+    """Set tags of one written file, be the values legal or not; bytes are written as they are, whatever the character set."""
+    item = pydicom.dcmread(file)
+    with warnings.catch_warnings(), pydicom.config.disable_value_validation():
+        warnings.simplefilter("ignore")
+        for name, value in tags.items():
+            tag = tag_for_keyword(name)
+            if isinstance(value, bytes):
+                value = RawDataElement(tag, dictionary_VR(tag), len(value), value + b" " * (len(value) % 2), 0, False, True)
+                item[tag] = value
+            else:
+                setattr(item, name, value)
+        item.save_as(file, enforce_file_format=True)
 
 
 def _image(series: str, k: int, description: str, number: int, patient: str) -> Dataset:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -157,6 +158,9 @@ def test_an_unknown_problem_is_one_sentence_and_a_traceback_only_for_whoever_deb
     monkeypatch.setattr("LDMSegLib.commands.models.find_bundle", broken)
     ran = run_here(capsys, "models", "path")
     assert ran.code == cli.BUG and "ZeroDivisionError: division by zero" in ran.error and "please report it" in ran.error
+    log = Path(re.search(r"the details are in '(.*?)'", ran.error).group(1))
+    assert "Traceback (most recent call last)" in log.read_text() and "in broken" in log.read_text()
+    log.unlink()
     monkeypatch.setenv(cli.DEBUG, "1")
     ran = run_here(capsys, "models", "path")
     assert ran.code == cli.BUG and "Traceback" in ran.err

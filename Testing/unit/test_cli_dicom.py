@@ -11,7 +11,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from commandline import run_here
-from dicom_files import change, head, write_series
+from dicom_files import change, change_anyhow, head, write_series
 from tiny_bundle import small_affine, small_images
 
 from LDMSegLib.cases import registration
@@ -82,9 +82,30 @@ def test_a_study_is_segmented_as_the_same_images_in_nifti_are(result, tiny_bundl
 def test_the_provenance_names_series_and_files_of_every_sequence(study, result):
     inputs = {one["sequence"]: one for one in record(result)["inputs"]}
     assert set(inputs) == set(WORDS)
-    assert inputs["t1c"]["series"] == 'series 2 "AX T1 POST GD"' and inputs["t1c"]["path"] == str(study / "2")
+    assert inputs["t1c"]["series"] == 'series 2 "AX T1 POST GD"'
     assert len(inputs["t1c"]["files"]) == 30 and len({one["sha256"] for one in inputs.values()}) == 4
     assert "P1" not in json.dumps(inputs), "the patient's ID is nobody's business"
+
+
+def test_nothing_but_the_dicom_seg_leads_to_the_patient(study, tiny_bundle, tmp_path, capsys):
+    folder = shutil.copytree(study, tmp_path / "archive" / "DOE^JANE 19600203")
+    for file in (folder / "3").iterdir():
+        change(file, SeriesDescription="SE 3", SeriesNumber=None)  # a guess, and a series without a number
+    (folder / "5").mkdir()
+    for file in write_series(folder / "5", head((20, 24, 9)), np.diag([4.0, 4, 4, 1]), "AX T2 OLD", 5, **TIMES["t2w"])[3:5]:
+        file.unlink()
+    out = tmp_path / "out"
+    ran = run_here(capsys, "segment", folder, "-o", out, "--bundle", tiny_bundle, "--members", 1)
+    assert ran.code == 0, ran.err
+    texts = [file.read_bytes() for file in out.iterdir()]
+    for leading in ("DOE", "JANE", "19600203", str(tmp_path), "archive", "SYNTHETIC^", "1.2.826."):
+        assert not any(leading.encode() in text for text in texts), leading
+    case = record(out)["case"]
+    assert case.startswith("study-") and record(out)["warnings"]
+    again = run_here(capsys, "segment", folder, "-o", tmp_path / "again", "--bundle", tiny_bundle, "--members", 1)
+    assert again.code == 0 and record(tmp_path / "again")["case"] == case, "the same study is called the same"
+    named = run_here(capsys, "segment", folder, "-o", tmp_path / "named", "--bundle", tiny_bundle, "--members", 1, "--case-id", "sub-007")
+    assert named.code == 0 and record(tmp_path / "named")["case"] == "sub-007"
 
 
 def test_the_dicom_seg_holds_the_label_map_and_refers_to_the_reference_series(study, result):
@@ -106,7 +127,8 @@ def test_prepare_takes_a_study(study, tiny_bundle, tmp_path, capsys, monkeypatch
     monkeypatch.setattr(registration, "LEVELS", registration.LEVELS[:1])  # voxels of 4 mm need no finer search
     ran = run_here(capsys, "prepare", study, "-o", tmp_path / "out", "--bundle", tiny_bundle)
     assert ran.code == 0, ran.err
-    assert {f"study_{name}.nii.gz" for name in WORDS} < {file.name for file in (tmp_path / "out").iterdir()}
+    case = record(tmp_path / "out")["case"]
+    assert {f"{case}_{name}.nii.gz" for name in WORDS} < {file.name for file in (tmp_path / "out").iterdir()}
     assert {one["series"] for one in record(tmp_path / "out")["inputs"]} == {f'series {k} "{w}"' for k, w in enumerate(WORDS.values(), 1)}
 
 
@@ -167,16 +189,66 @@ def test_without_highdicom_the_extra_is_named_before_anything_is_computed(study,
     assert ran.code == 2 and "ldmseg[dicom]" in ran.err.splitlines()[-1] and not (tmp_path / "out").exists()
 
 
-def test_a_dicom_seg_that_fails_leaves_no_result(study, tiny_bundle, tmp_path, capsys, monkeypatch):
-    from LDMSegLib import deliver
-    from LDMSegLib.errors import InputError
+def segment_with_seg(study, bundle, out, capsys, *more):
+    return run_here(capsys, "segment", study, "-o", out, "--bundle", bundle, "--members", 1, "--dicom-seg", *more)
 
-    def fail(*_):
-        raise InputError("no")
 
-    monkeypatch.setattr(deliver, "dicom_seg", fail)
-    ran = run_here(capsys, "segment", study, "-o", tmp_path / "out", "--bundle", tiny_bundle, "--members", 1, "--dicom-seg")
-    assert ran.code == 2 and not (tmp_path / "out").exists() and not list(tmp_path.glob(".*"))
+def test_a_dicom_seg_that_fails_at_the_end_leaves_the_rest_of_the_result_and_says_why(study, tiny_bundle, tmp_path, capsys, monkeypatch):
+    from LDMSegLib.results.dicom_seg import DicomSegWriter
+
+    def fail(self, stored, key):
+        if stored.any():
+            raise KeyError("P1 SECRET")
+        return b""
+
+    monkeypatch.setattr(DicomSegWriter, "_content", fail)
+    ran = segment_with_seg(study, tiny_bundle, tmp_path / "out", capsys)
+    assert ran.code == 0 and "segmentation.dcm was not written" in ran.err and "SECRET" not in ran.err
+    assert (tmp_path / "out" / "labels.nii.gz").exists() and not (tmp_path / "out" / "segmentation.dcm").exists()
+    assert any("segmentation.dcm was not written" in warning for warning in record(tmp_path / "out")["warnings"])
+
+
+def test_headers_that_forbid_a_dicom_seg_are_told_before_sampling_and_the_rest_is_written(study, tiny_bundle, tmp_path, capsys):
+    pytest.importorskip("highdicom", reason="highdicom is not installed: pip install highdicom")
+    folder = shutil.copytree(study, tmp_path / "study")
+    for file in (folder / "2").iterdir():
+        change_anyhow(file, AccessionNumber="ACCESSION-NUMBER-TOO-LONG")
+    ran = segment_with_seg(folder, tiny_bundle, tmp_path / "out", capsys, "--json-events")
+    events = [json.loads(line) for line in ran.out.splitlines()]
+    said = next(k for k, e in enumerate(events) if e["event"] == "warning" and "segmentation.dcm will not be written" in e["message"])
+    assert said < next(k for k, e in enumerate(events) if e.get("stage") == "sample")
+    assert ran.code == 0 and "AccessionNumber has 25 characters" in events[said]["message"]
+    assert "TOO-LONG" not in ran.out and (tmp_path / "out" / "labels.nii.gz").exists()
+    assert events[said]["message"] in record(tmp_path / "out")["warnings"]
+
+
+def test_headers_with_gaps_do_not_cost_the_result_and_a_second_run_makes_no_second_series(study, tiny_bundle, tmp_path, capsys):
+    pydicom = pytest.importorskip("pydicom")
+    pytest.importorskip("highdicom", reason="highdicom is not installed: pip install highdicom")
+    folder = shutil.copytree(study, tmp_path / "study")
+    for file in (folder / "2").iterdir():
+        change(file, AccessionNumber=None, StudyID=None, StudyDate=None, PatientBirthDate=None, FrameOfReferenceUID=None)
+        change_anyhow(file, StudyTime="10:11:12", SliceThickness="0")
+    written = []
+    for out in ("out", "again"):
+        ran = segment_with_seg(folder, tiny_bundle, tmp_path / out, capsys)
+        assert ran.code == 0 and "SliceThickness taken from the distance between slices" in ran.err, ran.err
+        written.append(pydicom.dcmread(tmp_path / out / "segmentation.dcm"))
+    one, two = written
+    assert (one.SeriesInstanceUID, one.SOPInstanceUID) == (two.SeriesInstanceUID, two.SOPInstanceUID)
+    assert segment_with_seg(folder, tiny_bundle, tmp_path / "other", capsys, "--seed", 5).code == 0
+    assert pydicom.dcmread(tmp_path / "other" / "segmentation.dcm").SeriesInstanceUID != one.SeriesInstanceUID
+
+
+def test_regions_become_segments_where_asked_for_and_a_wrong_name_is_refused(study, tiny_bundle, tmp_path, capsys):
+    pydicom = pytest.importorskip("pydicom")
+    pytest.importorskip("highdicom", reason="highdicom is not installed: pip install highdicom")
+    arguments = ("segment", study, "-o", tmp_path / "out", "--bundle", tiny_bundle, "--members", 1)
+    ran = run_here(capsys, *arguments, "--dicom-seg-regions", "WT,XY")
+    assert ran.code == 2 and "'XY'" in ran.error and "WT" in ran.error
+    assert run_here(capsys, *arguments, "--dicom-seg-regions", "WT,TC").code == 0
+    seg = pydicom.dcmread(tmp_path / "out" / "segmentation.dcm")
+    assert [item.SegmentLabel for item in seg.SegmentSequence] == ["NCR", "ED", "ET", "TC", "WT"]
 
 
 def test_an_unreadable_pixel_names_its_series(study, tiny_bundle, tmp_path, capsys):
@@ -199,6 +271,8 @@ def test_a_cohort_takes_dicom_studies_and_nifti_cases_alike(study, small_case, t
     assert [(case["case"], case["status"]) for case in cases] == [("patient_2", "done"), ("patient_10", "done")]
     inputs = {one["sequence"]: one["series"] for one in record(tmp_path / "out" / "patient_2")["inputs"]}
     assert inputs["t2f"] == 'series 4 "AX FLAIR"'
+    assert record(tmp_path / "out" / "patient_2")["case"].startswith("study-"), "the folder of an archive may bear a patient's name"
+    assert record(tmp_path / "out" / "patient_10")["case"] == "patient_10"
     assert all("series" not in one for one in record(tmp_path / "out" / "patient_10")["inputs"])
 
 

@@ -62,3 +62,9 @@ def test_it_finds_the_synthetic_patient_s_tumour(bundle, tmp_path):
 @pytest.mark.skipif(not (REAL / "cases" / VALIDATION).exists(), reason=f"no real case {VALIDATION} (set LDMSEG_REAL_DATA)")
 def test_it_finds_a_real_patient_s_tumour_that_it_never_saw(bundle):
     assert whole_tumour_dice(bundle, REAL / "cases" / VALIDATION) > 0.75
+
+
+def test_the_readme_says_of_missing_sequences_what_the_bundle_accepts():
+    needed = [sequence.name for sequence in find_bundle().specification.sequences if sequence.required]
+    text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert needed == ["t1c"] and "The T1 post-contrast is needed; any of the others may be missing" in text

@@ -26,6 +26,18 @@ def test_the_bundles_own_members_and_steps_count_where_none_are_chosen():
     assert Estimate.of(BUNDLE, "paper", **HERE).seconds > 20 * Estimate.of(BUNDLE, **HERE).seconds
 
 
+def test_memory_is_that_of_the_members_of_one_view_which_alone_are_sampled_together():
+    """30 members in 8 views are never more than 4 at once, whatever the batch size allows."""
+    mode = BUNDLE.specification.modes["fast"]
+    assert (mode.members, mode.views) == (30, 8)
+
+    def gib(members, batch):
+        return Estimate.of(BUNDLE, "fast", members, batch_size=batch, **HERE).memory_gib
+
+    large = 64  # where the steps and not the decoder need the most
+    assert gib(30, 8) == gib(30, 4) and gib(8 * large, 2 * large) == gib(8 * large, large) > gib(8 * large, large // 2)
+
+
 def test_more_cores_are_faster_up_to_a_point():
     seconds = [Estimate.of(BUNDLE, device="cpu", cores=cores, total_memory_gib=16.0).seconds for cores in (1, 2, 8, 64)]
     assert seconds[0] > seconds[1] > seconds[2] == seconds[3]

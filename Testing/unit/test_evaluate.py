@@ -90,6 +90,89 @@ def test_4_is_taken_for_enhancing_tumour_where_the_convention_says_so(prediction
     assert ran.code == 0 and float(rows_of(tmp_path / "m.csv")["p1", "ET"]["dice"]) == 1.0
 
 
+def cavity(et: bool) -> np.ndarray:
+    """As BraTS 2024 labels after an operation: 4 is the cavity, and enhancing tumour (3) is not always there."""
+    labels = lesion()
+    labels[30:36, 30:36, 30:36] = 4
+    return labels if et else np.where(labels == 3, 1, labels).astype(np.uint8)
+
+
+def test_a_4_beside_3_anywhere_in_the_cohort_is_not_taken_for_enhancing_tumour(evaluate, tmp_path):
+    for case, et in (("p1", True), ("p2", False)):
+        save_result(tmp_path / "out" / case, np.where(cavity(et) == 4, 0, cavity(et)), case)
+        save(tmp_path / "truth" / f"{case}_seg.nii.gz", cavity(et))
+    ran = evaluate(tmp_path / "out", tmp_path / "truth")
+    assert ran.code == 2 and "contradict each other" in ran.error and "--labels" in ran.error and "p1_seg.nii.gz" in ran.error
+    for number, stated in enumerate(("brats2024", "NCR=1,ED=2,ET=3,background=4", "background=4, et=3,ncr=1,ed=2")):
+        ran = evaluate(tmp_path / "out", tmp_path / "truth", "--labels", stated, "-o", tmp_path / f"{number}.csv")
+        assert ran.code == 0 and "4 = background" in ran.out, ran.err
+        rows = rows_of(tmp_path / f"{number}.csv")
+        assert all(float(rows[case, region]["lesionwise_dice"]) == 1.0 for case in ("p1", "p2") for region in ("ET", "TC", "WT"))
+
+
+def test_files_of_two_conventions_in_one_cohort_are_refused_and_one_of_each_is_named(evaluate, tmp_path):
+    for case, et in (("p1", 3), ("p2", 4)):
+        save_result(tmp_path / "out" / case, lesion(), case)
+        save(tmp_path / "truth" / f"{case}_seg.nii.gz", lesion(et=et))
+    ran = evaluate(tmp_path / "out", tmp_path / "truth")
+    assert ran.code == 2 and "p1_seg.nii.gz" in ran.error and "p2_seg.nii.gz" in ran.error
+
+
+def test_what_was_decided_is_printed_and_a_guess_is_told_as_one(evaluate, tmp_path):
+    save_result(tmp_path / "out", lesion(), "p1")
+    save(tmp_path / "p1_seg.nii.gz", lesion(et=4))
+    ran = evaluate(tmp_path / "out", tmp_path / "p1_seg.nii.gz")
+    assert ran.code == 0 and "references: 1 = NCR, 2 = ED, 4 = ET (brats2017), decided over 1 file" in ran.out and "--labels" in ran.err
+    ran = evaluate(tmp_path / "out", tmp_path / "p1_seg.nii.gz", "--labels", "brats2021", "--json-events")
+    labels = json.loads(ran.out.splitlines()[-1])["labels"]
+    assert labels["references"].startswith("1 = NCR, 2 = ED, 4 = ET") and labels["predictions"] == ["1 = NCR, 2 = ED, 3 = ET (bundle)"]
+
+
+def test_a_cohort_decides_for_a_file_that_does_not_tell_itself(evaluate, tmp_path):
+    """A map of another program without a 3 beside one with it, and empty ones: all are of one labelling."""
+    for case, labels in (("p1", lesion()), ("p2", np.where(lesion() == 3, 0, lesion())), ("p3", lesion() * 0)):
+        save(tmp_path / "other" / f"{case}.nii.gz", labels)
+        save(tmp_path / "truth" / f"{case}.nii.gz", labels)
+    ran = evaluate(tmp_path / "other", tmp_path / "truth")
+    assert ran.code == 0 and ran.err == "" and "3 = ET (bundle), decided over 3 files" in ran.out
+
+
+@pytest.mark.parametrize("wrong", ["brats1999", "NCR=1", "NCR=1,ED=1,ET=3", "NCR=1,ED=2,ET=3,XY=4", "NCR=1,ED=2,ET=999", "NCR=1,ED=2,ET="])
+def test_a_statement_that_cannot_be_meant_is_refused_with_an_example(wrong, evaluate, tmp_path):
+    save_result(tmp_path / "out", lesion(), "p1")
+    save(tmp_path / "p1_seg.nii.gz", lesion())
+    ran = evaluate(tmp_path / "out", tmp_path / "p1_seg.nii.gz", "--labels", wrong)
+    assert ran.code == 2 and "--labels" in ran.error and ("ET=3" in ran.error or "add it" in ran.error)
+
+
+def test_a_value_without_a_meaning_is_named_also_where_labels_are_stated(evaluate, tmp_path):
+    save_result(tmp_path / "out", lesion(), "p1")
+    save(tmp_path / "p1_seg.nii.gz", lesion(et=4))
+    ran = evaluate(tmp_path / "out", tmp_path / "p1_seg.nii.gz", "--labels", "bundle")
+    assert ran.code == 2 and "p1_seg.nii.gz holds the value 4" in ran.err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("mark", ["_dseg", "_segm", "-seg", "_Segmentation", "_labels", "_gt", "_ground_truth", "_masks", ".truth"])
+def test_a_reference_is_known_by_any_mark_of_a_segmentation(mark, evaluate, tmp_path):
+    save_result(tmp_path / "out" / "p1", lesion(), "p1")
+    for name in (f"p1{mark}", "p1_t1c", "p1_brain_mask", "p1_brainmask"):
+        save(tmp_path / "truth" / f"{name}.nii.gz", lesion())
+    ran = evaluate(tmp_path / "out", tmp_path / "truth")
+    assert ran.code == 0 and ran.err == "", ran.err
+
+
+def test_bids_names_belong_to_their_subject_and_session(evaluate, tmp_path):
+    save_result(tmp_path / "out" / "sub-01_ses-1", lesion(), "x")
+    save(tmp_path / "truth" / "sub-01" / "ses-1" / "anat" / "sub-01_ses-1_space-T1w_label-tumor_dseg.nii.gz", lesion())
+    assert evaluate(tmp_path / "out", tmp_path / "truth").code == 0
+
+
+def test_one_result_and_one_reference_file_belong_together_whatever_they_are_called(evaluate, tmp_path):
+    save_result(tmp_path / "out", lesion(), "case-1234abcd")
+    save(tmp_path / "reader_two.nii.gz", lesion())
+    assert evaluate(tmp_path / "out", tmp_path / "reader_two.nii.gz").code == 0
+
+
 def test_a_label_nobody_knows_is_named_with_its_file(evaluate, tmp_path):
     save_result(tmp_path / "out", lesion(), "p1")
     save(tmp_path / "p1_seg.nii.gz", lesion(et=17))

@@ -19,7 +19,7 @@ from LDMSegLib.models.bundle import read_bundle
 from LDMSegLib.models.device import choose_device
 from LDMSegLib.models.model import Model
 from LDMSegLib.results.labels import region_masks
-from LDMSegLib.screening import Wish
+from LDMSegLib.screening import Screen, Wish
 from LDMSegLib.specification import Grid, Mode, Plausibility, Range, nesting
 from LDMSegLib.synthesize import DRAWS_PER_MASK, synthesize
 
@@ -182,6 +182,23 @@ def test_fewer_masks_than_wanted_are_a_result_and_exit_code_1(tmp_path, tiny_bun
     ran = run_here(capsys, "synthesize", "-n", 2, "--min-volume", least, "-o", tmp_path / "masks", *options)
     assert ran.code == 1 and "1 of 2 masks, because 4 were drawn, the most that are tried" in ran.err
     assert json.loads((tmp_path / "masks" / "provenance.json").read_text())["partial"] is True
+
+
+def test_nothing_lies_beside_the_target_while_masks_are_drawn(tmp_path, tiny_bundle, capsys, monkeypatch):
+    """What another run to the same place could take for the remains of a killed one, and remove."""
+    there = []
+    really = Screen.look
+
+    def look(self, *arguments):
+        there.append(list((tmp_path / "masks").iterdir()))
+        return really(self, *arguments)
+
+    (tmp_path / "masks").mkdir()
+    monkeypatch.setattr(Screen, "look", look)
+    options = ("--bundle", tiny_bundle, "--steps", 2, "--any-shape", "--threshold", 0.05)
+    ran = run_here(capsys, "synthesize", "-n", 2, "-o", tmp_path / "masks" / "out", *options)
+    assert ran.code == 0, ran.err
+    assert there and not any(there)
 
 
 def test_a_bundle_that_cannot_draw_masks_says_so(tmp_path, capsys):

@@ -1,0 +1,1 @@
+"""How well results agree with references."""
