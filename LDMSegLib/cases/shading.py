@@ -1,7 +1,7 @@
 """Uneven brightness of scans, the "bias field" of the coil, found by N4 (Tustison et al. 2010, IEEE TMI 29(6):1310-1320).
 
 N4 cannot tell a large lesion from shading altogether: along with the field it takes some of the lesion's contrast. So a prepared case
-keeps its images as they are and gets evened ones beside them, half of the members look at either (`LDMSegLib.views`), and where it
+keeps its images as they are and gets evened ones beside them, half of the members look at either in every mode (`LDMSegLib.views`), and where it
 matters they disagree. What that costs and brings is in Documentation/raw-scans.md.
 """
 
