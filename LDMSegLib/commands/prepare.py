@@ -34,6 +34,7 @@ def run(arguments: list[str], reporter: Reporter) -> int:
     options.add_output(parser, "the folder for the prepared images")
     options.add_bundle(parser)
     options.add_preparing(parser, ALWAYS)
+    options.add_threads(parser)
     args = parser.parse_args(arguments)
     specification = find_bundle(args.bundle).specification
     given = {key.removeprefix("file:"): path for key, path in vars(args).items() if key.startswith("file:") and path is not None}
@@ -42,10 +43,11 @@ def run(arguments: list[str], reporter: Reporter) -> int:
         raise InputError("expected either a case's folder or one file for each sequence; see ldmseg prepare --help")
     if args.prepare == NEVER:
         raise InputError("--prepare never leaves nothing for ldmseg prepare to do, expected automatic or always; leave it out")
+    wishes = options.wishes(args, specification)
     target = check_output(args.output, args.overwrite)
     reporter.stage("read", "Reading the images")
     found = read_folder(args.case, specification, numbers=numbers) if args.case else read_files(given, specification)
-    read = to_case(found, specification, options.wishes(args), reporter)
+    read = to_case(found, specification, wishes, reporter)
     if read.prepared is None:
         raise InputError(
             f"the images of '{found.id}' are prepared already, so there is nothing to do; add --prepare always to do it all the same"
