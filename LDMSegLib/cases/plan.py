@@ -21,7 +21,7 @@ class Wishes:
 
     `extraction` names a method of `brain.METHODS`, `mask` a brain mask's file to use instead, and `result_on` the sequence
     whose grid the result takes ("" = the reference). `threads` computes with so many at most (None = as many as there are cores),
-    which changes nothing in the result.
+    which changes nothing in what is prepared.
     """
 
     choice: str = AUTOMATIC

@@ -45,7 +45,13 @@ def add_bundle(parser: argparse.ArgumentParser) -> None:
 def add_computing(parser: argparse.ArgumentParser) -> None:
     """Where and how the networks run."""
     group = parser.add_argument_group("computing")
-    group.add_argument("--seed", type=whole(0), default=0, metavar="N", help="the same seed gives the same result on the same device (0)")
+    group.add_argument(
+        "--seed",
+        type=whole(0),
+        default=0,
+        metavar="N",
+        help="the same seed gives the same result on the same device and at the same precision (0)",
+    )
     group.add_argument("--threshold", type=share, metavar="T", help="a region is on at or above this probability (the bundle's)")
     group.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda, cuda:1 or mps (auto: the fastest there is)")
     group.add_argument("--precision", default="auto", metavar="P", help="auto, bfloat16 or float32 (auto: what the device does fast)")
@@ -55,7 +61,7 @@ def add_computing(parser: argparse.ArgumentParser) -> None:
 
 
 def add_threads(parser: argparse._ActionsContainer) -> None:
-    parser.add_argument("--threads", type=whole(1), metavar="T", help="CPU threads, raw scans' preparation included (as there are cores)")
+    parser.add_argument("--threads", type=whole(1), metavar="T", help="CPU threads, also to prepare raw scans (as many as there are cores)")
 
 
 def add_preparing(parser: argparse.ArgumentParser, default: str) -> None:

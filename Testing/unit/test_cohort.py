@@ -246,7 +246,8 @@ def test_corrected_files_are_segmented_again_and_it_is_said(small_case, tiny_bun
     file = tmp_path / "cohort" / "p2" / "small_case_t1c.nii.gz"
     image = nib.load(file)
     array = np.asarray(image.dataobj).copy()
-    nib.save(nib.Nifti1Image(np.where(array > 0, array + 60 * (np.arange(array.shape[0]) > 18)[:, None, None], 0), image.affine), file)
+    changed = np.where(array > 0, array + 60 * (np.arange(array.shape[0]) > 18)[:, None, None], 0).astype(np.int16)
+    nib.save(nib.Nifti1Image(changed, image.affine), file)
     nib.save(image, tmp_path / "cohort" / "p1" / "small_case_adc_map.nii.gz")  # belongs to no sequence
     ran, status = run_cohort_here(capsys, tmp_path / "cohort", out, tiny_bundle)
     assert ran.code == 0 and status["p1"] == (SKIPPED, "")
