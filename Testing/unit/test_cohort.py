@@ -17,7 +17,7 @@ from tiny_bundle import SEQUENCES, save_raw_case
 from LDMSegLib.case_files import content_sha256, same_inputs
 from LDMSegLib.cases import preparation, shading
 from LDMSegLib.cases.registration import Registration
-from LDMSegLib.cohort import DONE, FAILED, NOT_STARTED, PARTIAL, SKIPPED, finished, run_cohort, summary_csv, take_shard
+from LDMSegLib.cohort import DONE, FAILED, NOT_STARTED, PARTIAL, SKIPPED, finished, reject_same_names, run_cohort, summary_csv, take_shard
 from LDMSegLib.errors import Cancelled, InputError, OutputError
 from LDMSegLib.events import Cancellation, Silent
 from LDMSegLib.results.provenance import GENERATOR
@@ -258,7 +258,7 @@ def test_corrected_files_are_segmented_again_and_it_is_said(small_case, tiny_bun
     assert {one for one, _ in status.values()} == {SKIPPED}
 
 
-@pytest.mark.parametrize("folders", [("P1/anat", "P1/nifti"), ("a/b", "a_b"), ("p1", "P1")])
+@pytest.mark.parametrize("folders", [("P1/anat", "P1/nifti"), ("a/b", "a_b")])
 def test_cases_that_would_have_one_result_are_refused_before_anything_is_done(folders, small_case, tiny_bundle, tmp_path, capsys):
     for folder in (*folders, "other"):
         shutil.copytree(small_case, tmp_path / "cohort" / folder)
@@ -266,6 +266,13 @@ def test_cases_that_would_have_one_result_are_refused_before_anything_is_done(fo
         ran, _ = run_cohort_here(capsys, tmp_path / "cohort", tmp_path / "out", tiny_bundle, *more)
         assert ran.code == 2 and all(str(tmp_path / "cohort" / folder) in ran.error for folder in folders)
         assert not (tmp_path / "out").exists()
+
+
+def test_names_that_only_some_disks_tell_apart_are_one_name():
+    reject_same_names(cases("p1", "p2"))
+    for pair in (("p1", "P1"), ("M\u00fcller", "Mu\u0308ller")):
+        with pytest.raises(InputError, match="2 cases of the cohort would have their results in one folder"):
+            reject_same_names(cases(*pair))
 
 
 def test_one_brain_mask_is_not_put_on_every_patient_of_a_cohort(small_case, tiny_bundle, tmp_path, capsys):
