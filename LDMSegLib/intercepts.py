@@ -11,8 +11,10 @@ answer p, towards 0 each answers with a mask. A member has one intercept for all
 volume then leans as far as the borders are in doubt.
 
 Intercepts are not drawn but dealt, as the views are, so that few members already stand for the distribution: at levels that fill
-it evenly, and in pairs of opposite ones, which leave the mean of a voxel at one half exactly there. One that has no partner leans
-neither way, so that a single member is no extreme one.
+it evenly, and in pairs of opposite ones, which leave the mean of a voxel at one half exactly there. The members of a pair follow one
+another, so every even number of finished members is balanced; the last of an odd number has no partner and leans neither way, also
+where a run was stopped there (`LDMSegLib.members` waits for a partner). A pair is read in two views, which change sides in half of the
+rounds, so that no view always leans the same way.
 """
 
 from __future__ import annotations
@@ -25,18 +27,22 @@ MOST_CERTAIN = 1e-6
 """Probabilities nearer to 0 and 1 than this are taken for this."""
 
 
-def intercept(member: int, members: int, attenuation: float) -> float:
+def intercept(member: int, members: int, attenuation: float, views: int = 1) -> float:
     """The intercept of one of the members, the same in every run.
 
     Args:
         member: its index, from 0 up; 2k and 2k + 1 are a pair.
         members: how many there are; the last of an odd number has 0.
         attenuation: above 0 and at most 1; 1 gives 0 for all.
+        views: how many the members are dealt to (`LDMSegLib.views.view_of`).
     """
     if attenuation == 1.0 or (members % 2 and member == members - 1):
         return 0.0
     level = _van_der_corput(member // 2 + 1) / 2.0
-    return _bridge_quantile(1.0 - level if member % 2 else level, attenuation)
+    # An odd number of views changes the sides by itself: a view then has the first place of a pair and the second by turns. By turns
+    # alone would not do with an even one: the levels below and above one half come by turns too. So after Thue and Morse.
+    other_side = member + ((member // views).bit_count() if views % 2 == 0 else 0)
+    return _bridge_quantile(1.0 - level if other_side % 2 else level, attenuation)
 
 
 def leaning(answer: torch.Tensor, attenuation: float, intercept: float) -> torch.Tensor:

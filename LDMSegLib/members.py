@@ -4,25 +4,28 @@ A member is a sample of the diffusion, brought back from its view. Where the mod
 sample and of what the conditioning network's supervised head answers in the same view: two readers with other mistakes, the one
 sharp and free of specks, the other finer, because it has not passed through the latent. That answer is a probability, and each member
 reads it leaning its own way (`LDMSegLib.intercepts`).
+
+Members are dealt round-robin, and each is the same whatever the number asked for: a run that was stopped after n members is the run
+of n members, except for rounding.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 
-from LDMSegLib.diffusion.ensemble import EnsembleRun, run_ensemble
+from LDMSegLib.diffusion.ensemble import Denoise, EnsembleRun, run_ensemble
 from LDMSegLib.diffusion.samplers import make_sampler
 from LDMSegLib.diffusion.schedule import NoiseSchedule
-from LDMSegLib.events import Cancellation, Reporter, Silent
+from LDMSegLib.events import Cancellation, Reporter
 from LDMSegLib.intercepts import intercept, leaning
 from LDMSegLib.models.model import Model
 from LDMSegLib.specification import Mode
-from LDMSegLib.views import View, deal, views
+from LDMSegLib.views import View, view_of, views_of_case
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,11 +36,10 @@ class Reading:
     embedding: torch.Tensor
     answer: torch.Tensor | None
 
-    def member(self, index: int, sample: torch.Tensor, mode: Mode) -> torch.Tensor:
-        """Member `index` (R, X, Y, Z), in the first view, from its sample in this one."""
+    def member(self, sample: torch.Tensor, mode: Mode, intercept: float = 0.0) -> torch.Tensor:
+        """A member (R, X, Y, Z), in the first view, from its sample in this one and its intercept."""
         if mode.direct:
-            answer = leaning(self.answer, mode.attenuation, intercept(index, mode.members, mode.attenuation))
-            sample = torch.lerp(sample, answer.to(sample), mode.direct)
+            sample = torch.lerp(sample, leaning(self.answer, mode.attenuation, intercept).to(sample), mode.direct)
         return self.view.undone(sample)
 
 
@@ -52,13 +54,13 @@ def read(model: Model, mri: np.ndarray, evened: np.ndarray | None = None) -> lis
         One reading a view, in the order in which `draw` deals the members.
     """
     cell = model.specification.latent.downsampling
-    used = views(min(model.mode.views, model.mode.members), cell, evened is not None)
+    used = views_of_case(model.mode.views, model.mode.members, cell, evened is not None)
     return [Reading(view, *model.read(view.seen(evened if view.evened else mri))) for view in used]
 
 
 def draw(
     model: Model,
-    readings: list[Reading],
+    readings: Sequence[Reading],
     shape: tuple[int, int, int],
     seed: int,
     batch_size: int,
@@ -71,46 +73,65 @@ def draw(
     Args:
         readings: from `read`.
         shape: (X, Y, Z) of the model's grid.
-        seed, batch_size, cancellation: see `run_ensemble`; what it raises is raised here.
-        on_member: consumes (member index, probabilities (R, X, Y, Z) float32), all in the first view.
-        reporter: hears progress over all views together.
+        seed, batch_size, reporter, cancellation: see `run_ensemble`; what it raises is raised here.
+        on_member: consumes (member index, probabilities (R, X, Y, Z) float32), all in the first view, in order.
     """
     mode, spec = model.mode, model.specification
-    reporter, cancellation = reporter or Silent(), cancellation or Cancellation()
-    sampler = make_sampler(mode, NoiseSchedule.from_specification(spec.schedule))
-    blocks, finished, sampling, decoding = deal(mode.members, len(readings)), 0, 0.0, 0.0
-    for reading, members in zip(readings, blocks, strict=True):
-        part = run_ensemble(
-            model.denoiser(reading.embedding),
-            model.decode,
-            sampler,
-            model.latent_shape(shape),
-            len(members),
-            seed,
-            batch_size,
-            lambda member, sample, reading=reading: on_member(member, reading.member(member, sample, mode)),
-            _Part(reporter, members, mode.members),
-            cancellation,
-            model.device.kind,
-            members.start,
-        )
-        finished, sampling, decoding = finished + part.finished, sampling + part.sampling_seconds, decoding + part.decoding_seconds
-        if part.batch_size_used < min(batch_size, len(members)):
-            batch_size = part.batch_size_used  # what did not fit will not fit the next view either
-        if part.partial:
-            break
-    return EnsembleRun(mode.members, finished, min(batch_size, len(blocks[0])), sampling, decoding)
+
+    def denoiser(members: range) -> Denoise:
+        if len(readings) == 1:
+            return model.denoiser(readings[0].embedding)
+        return model.denoiser(torch.cat([readings[view_of(member, len(readings))].embedding for member in members]))
+
+    pairs = _Pairs(mode, readings, on_member)
+    run = run_ensemble(
+        None,
+        model.decode,
+        make_sampler(mode, NoiseSchedule.from_specification(spec.schedule)),
+        model.latent_shape(shape),
+        mode.members,
+        seed,
+        batch_size,
+        pairs.add,
+        reporter,
+        cancellation,
+        model.device.kind,
+        denoiser_of=denoiser,
+    )
+    pairs.end()
+    return run
 
 
-class _Part:
-    """Tells of one view's members as of their place among all."""
+def seen_by(readings: Sequence[Reading], finished: int) -> list[tuple[View, int]]:
+    """The views that the first `finished` members saw, in the order of `read`, and how many of them each."""
+    counts = Counter(view_of(member, len(readings)) for member in range(finished))
+    return [(readings[view].view, counts[view]) for view in sorted(counts)]
 
-    def __init__(self, reporter: Reporter, members: range, all_members: int) -> None:
-        self._reporter, self._members, self._all = reporter, members, all_members
 
-    def progress(self, fraction: float, **details: Any) -> None:
-        done = (self._members.start + fraction * len(self._members)) / self._all
-        self._reporter.progress(done, **{**details, "member": self._members.start + details["member"], "members": self._all})
+class _Pairs:
+    """Hands members over. Where they lean, the first of a pair waits for the other; if none comes, it leans neither way."""
 
-    def warning(self, message: str, **details: Any) -> None:
-        self._reporter.warning(message, **details)
+    def __init__(self, mode: Mode, readings: Sequence[Reading], on_member: Callable[[int, torch.Tensor], None]) -> None:
+        self._mode, self._readings, self._on_member = mode, readings, on_member
+        self._lean = bool(mode.direct) and mode.attenuation < 1.0
+        self._waiting: tuple[int, torch.Tensor] | None = None
+
+    def add(self, member: int, sample: torch.Tensor) -> None:
+        if not self._lean:
+            self._hand_over(member, sample, 0.0)
+        elif self._waiting is None:
+            self._waiting = member, sample
+        else:
+            first, self._waiting = self._waiting, None
+            for one in (first, (member, sample)):
+                self._hand_over(*one, intercept(one[0], self._mode.members, self._mode.attenuation, len(self._readings)))
+
+    def end(self) -> None:
+        """Hand over the one that has no partner."""
+        if self._waiting is not None:
+            alone, self._waiting = self._waiting, None
+            self._hand_over(*alone, 0.0)
+
+    def _hand_over(self, member: int, sample: torch.Tensor, intercept: float) -> None:
+        reading = self._readings[view_of(member, len(self._readings))]
+        self._on_member(member, reading.member(sample, self._mode, intercept))

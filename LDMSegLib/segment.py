@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -19,14 +19,14 @@ from LDMSegLib.diffusion.statistics import RunningStatistics
 from LDMSegLib.errors import Cancelled
 from LDMSegLib.events import Cancellation, Reporter, Silent
 from LDMSegLib.examine import examine
-from LDMSegLib.members import draw, read
+from LDMSegLib.members import Reading, draw, read, seen_by
 from LDMSegLib.models.model import Model
 from LDMSegLib.results.calibrate import calibrate, uncalibrated
 from LDMSegLib.results.labels import label_map, nest, region_masks, threshold_masks
 from LDMSegLib.results.measurements import measure
 from LDMSegLib.results.plausibility import implausible
 from LDMSegLib.results.provenance import build_provenance, describe_geometry, describe_input
-from LDMSegLib.results.segmentation import Segmentation
+from LDMSegLib.results.segmentation import Segmentation, rests_on
 from LDMSegLib.results.uncertain_regions import find_uncertain_regions
 from LDMSegLib.specification import Specification, to_dict
 
@@ -95,7 +95,7 @@ def segment(
             f"the segmentation of '{case.id}' was cancelled before its first member was finished, so there is no result; run it again"
         )
     with timer.stage("restore", "Bringing the result to the image's grid"):
-        return _restored(case, model, settings, mri, ensemble, run, timer)
+        return _restored(case, model, settings, mri, ensemble, run, readings, timer)
 
 
 def prepare(case: Case, spec: Specification, placed: PlacedGrid) -> np.ndarray:
@@ -138,6 +138,7 @@ def _restored(
     mri: np.ndarray,
     ensemble: _Ensemble,
     run: EnsembleRun,
+    readings: Sequence[Reading],
     timer: _Timer,
 ) -> Segmentation:
     spec, mode, target, to_case = model.specification, model.mode, case.target, case.target_affine
@@ -151,12 +152,13 @@ def _restored(
     labels = label_map(
         probabilities, spec.labels, spec.regions, ensemble.threshold, smallest_mm3=spec.min_component_mm3, voxel_mm3=voxel_mm3
     )
+    seen = seen_by(readings, run.finished)
     warnings = list(case.warnings)
     if case.missing:
         warnings.append(f"without {', '.join(case.missing)}: the result rests on {', '.join(case.volumes)} alone and is less certain")
     warnings += implausible(measures, spec.plausibility.ranges, spec.regions)
     if run.partial:
-        warnings.append(f"partial result: {run.finished} of {run.requested} members were finished when it was stopped")
+        warnings.append(rests_on(run.finished, run.requested, len(seen), len(readings)))
     provenance = build_provenance(
         bundle={"name": model.bundle.name, "version": model.bundle.version, "weights_sha256": spec.weights.sha256},
         inputs=[describe_input(name, volume.path) for name, volume in case.volumes.items() if volume.path is not None],
@@ -165,7 +167,12 @@ def _restored(
         mode=settings.mode_name or spec.default_mode,
         sampler=mode.sampler,
         steps=mode.steps,
-        views=min(mode.views, mode.members),
+        views=len(seen),
+        views_requested=len(readings),
+        members_by_view=[
+            {"mirrored": list(view.axes), "shift": list(view.shift), "bias_corrected": view.evened, "members": count}
+            for view, count in seen
+        ],
         direct=mode.direct,
         attenuation=mode.attenuation,
         members_requested=run.requested,
@@ -198,6 +205,8 @@ def _restored(
         threshold=ensemble.threshold,
         members_finished=run.finished,
         members_requested=run.requested,
+        views=len(seen),
+        views_requested=len(readings),
         volumes=measure(
             region_masks(labels, spec.labels, spec.regions), probabilities, spec.regions, target.affine, np.array(ensemble.volumes_ml)
         ),

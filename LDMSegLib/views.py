@@ -2,12 +2,13 @@
 
 What a network says should not depend on it. Where it does, it is unsure in a way that the noise of one view cannot show
 (test-time augmentation as a measure of uncertainty: Wang et al. 2019, arXiv:1807.07356). The ensemble's members are dealt to
-the views in equal blocks, so views cost one reading of the MRI each and no further step.
+the views round-robin, so that any number of finished members is a fair sample of them; views cost one reading of the MRI each and no
+further step.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
@@ -25,7 +26,7 @@ class View:
 
     `shift`: by how many voxels along each axis it is then moved. What leaves the grid on one side comes in on the other, where there
     is background as a rule, and so comes back whole.
-    `evened`: of a case that has evened images beside those as they are (`cases.shading`), this view is of the former.
+    `evened`: of a case that has bias-corrected images beside those as scanned (`cases.shading`), this view is of the former.
     """
 
     axes: tuple[int, ...] = ()
@@ -69,8 +70,26 @@ def _centred(place: int, cell: int) -> int:
     return place - cell if 2 * place > cell else place
 
 
-def deal(members: int, count: int) -> list[range]:
-    """Members 0 … members - 1 in `count` blocks as equal as can be, the first ones longer; views without a member are left out."""
-    sizes = [members // count + (k < members % count) for k in range(count)]
-    ends = np.cumsum(sizes).tolist()
-    return [range(end - size, end) for size, end in zip(sizes, ends, strict=True) if size]
+def views_of_case(count: int, members: int, cell: int = 1, bias_corrected: bool = False) -> tuple[View, ...]:
+    """The views that the members of a case are dealt to.
+
+    A case with bias-corrected images beside those as scanned is seen in both kinds by every mode: where the mode has a single view, that
+    view counts twice, once of each kind. One member alone sees the bias-corrected images.
+
+    Args:
+        count: the mode's views, 1 to 8.
+        members: of the ensemble; there are not more views than members.
+        cell, bias_corrected: see `views`.
+    """
+    used = views(min(count, members), cell, bias_corrected)
+    return (*used, replace(used[0], evened=False)) if bias_corrected and count == 1 and members > 1 else used
+
+
+def view_of(member: int, count: int) -> int:
+    """The index of the view that a member sees, of `count`; it depends on nothing else, so that a stopped run is a shorter one.
+
+    Round after round every view gets one member. Where the views divide by four each round begins two views later: the levels of
+    `LDMSegLib.intercepts` come back in kind every so many pairs, and a view would else meet the same kind in every round.
+    """
+    turn = member // count
+    return (member + (2 * turn if count % 4 == 0 else 0)) % count

@@ -157,12 +157,13 @@ def _kind(result: Result | None) -> str:
         return ""
     said = []
     if result.partial:
-        members = result.provenance.get("sampling", {})
-        said.append(
-            _("Partial: {done} of {wanted} members.").format(
-                done=members.get("members_finished", "?"), wanted=members.get("members_requested", "?")
-            )
-        )
+        sampling = result.provenance.get("sampling", {})
+        numbers = {"done": sampling.get("members_finished", "?"), "wanted": sampling.get("members_requested", "?")}
+        if sampling.get("views_requested", 1) > 1:
+            numbers |= {"seen": sampling.get("views"), "views": sampling["views_requested"]}
+            said.append(_("Partial: {done} of {wanted} members, in {seen} of {views} views.").format(**numbers))
+        else:
+            said.append(_("Partial: {done} of {wanted} members.").format(**numbers))
     if result.synthetic_input:
         said.append(_("The images are synthetic, nobody's."))
     return " ".join(said)

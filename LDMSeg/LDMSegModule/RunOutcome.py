@@ -94,7 +94,8 @@ class RunOutcome:
 def _partial(result: Mapping[str, Any]) -> str:
     finished, wanted = result.get("members_finished", result.get("kept")), result.get("members_requested", result.get("wanted"))
     what = "members" if "members_finished" in result else "masks"
-    return f"Partial result: {finished} of {wanted} {what} were finished; run again for all of them."
+    seen = f", in {result['views']} of {result['views_requested']} views" if result.get("views_requested", 1) > 1 else ""
+    return f"Partial result: {finished} of {wanted} {what} were finished{seen}; run again for all of them."
 
 
 def _without_a_word(exit_code: int | None, memory: bool, last_words: str, package: str) -> str:

@@ -111,7 +111,9 @@ def _deepbet(volume: Volume) -> np.ndarray:
         """The network's opinion of an image of any shape, on a cube of `size` voxels."""
         cube = interpolate(image[None, None], (size,) * 3, mode="nearest-exact")[0, 0]
         grey = ((cube - low) / max(high - low, 1e-6)).clamp(0, 1)
-        grey = (grey - grey.mean()) / grey.std().clamp(min=1e-6)
+        # Not torch's sums, whose last bits depend on the number of threads: a voxel at one half would be in or out by it.
+        mean, sd = (float(of(grey.numpy(), dtype=np.float64)) for of in (np.mean, np.std))
+        grey = (grey - mean) / max(sd, 1e-6)
         return network((0.226 * grey + 0.449)[None, None])[0, 1]
 
     sample = head[tuple(slice(None, None, max(1, n // _COARSE)) for n in head.shape)].reshape(-1)

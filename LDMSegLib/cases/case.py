@@ -65,9 +65,9 @@ class Case:
 
     `volumes` all have the reference's shape and affine; each keeps its own file's path and header, so the header of
     `volumes[reference]` is the one to write results with. `missing` names the sequences that are not there. A case that was
-    prepared from raw scans has a `home`: there, and not on its own grid, the result belongs. `evened` are the same images without
-    their uneven brightness, or empty where that was not looked for (see `cases.shading`). `identified` says which image became which
-    sequence and why.
+    prepared from raw scans, or whose result is wanted on another sequence, has a `home`: there, and not on its own grid, the result
+    belongs. `evened` are the same images without their uneven brightness, or empty where that was not looked for (see
+    `cases.shading`). `identified` says which image became which sequence and why.
     """
 
     id: str

@@ -20,13 +20,15 @@ class Wishes:
     """What a user may choose.
 
     `extraction` names a method of `brain.METHODS`, `mask` a brain mask's file to use instead, and `result_on` the sequence
-    whose grid the result takes ("" = the reference).
+    whose grid the result takes ("" = the reference). `threads` computes with so many at most (None = as many as there are cores),
+    which changes nothing in what is prepared.
     """
 
     choice: str = AUTOMATIC
     extraction: str = "deepbet"
     mask: Path | None = None
     result_on: str = ""
+    threads: int | None = None
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -22,10 +23,11 @@ from LDMSegLib.cases.fit import DOUBTFUL, doubt, where_compared
 from LDMSegLib.cases.geometry import resample_to
 from LDMSegLib.cases.plan import Plan, Wishes
 from LDMSegLib.cases.prepared import Prepared, Step
-from LDMSegLib.cases.registration import register
+from LDMSegLib.cases.registration import Registration, register
 from LDMSegLib.cases.shading import evened
 from LDMSegLib.cases.space import Space
 from LDMSegLib.cases.together import Together
+from LDMSegLib.cases.toolkit import workers
 from LDMSegLib.cases.volume import Volume
 from LDMSegLib.events import Reporter, Silent
 from LDMSegLib.preprocessing.coverage import unseen_brain
@@ -65,8 +67,7 @@ def prepare_case(
     reporter.stage("prepare-raw", "Preparing the raw scans")
     work = _Work(volumes, findings, reference, space, todo, reporter, list(warnings))
     work.find_brain(wishes)
-    work.register()
-    work.align()
+    work.register(wishes.threads)
     return work.prepared(id, missing, wishes)
 
 
@@ -103,6 +104,10 @@ class _Work:
         mine = (self.fixed, self.reference)
         method = None if wishes.mask else wishes.extraction
         self.whose = method or "given"
+        if method and wishes.threads:
+            import torch  # with the brain's network, which needs it anyhow
+
+            torch.set_num_threads(wishes.threads)
         find = (lambda: whole_brain(find_brain(self.fixed, method), *mine)) if method else (lambda: given_mask(wishes.mask, *mine))
         self.mask = self._timed("brain", find)
         self.warnings += doubts_of_brain(self.mask, method, *mine)
@@ -110,11 +115,26 @@ class _Work:
         title = f"Brain, {f'by {method}' if method else 'given'}"
         self.steps.append(Step(title, self.fixed.array, self.mask, self.fixed.affine, f"{litres:.2f} litres"))
 
-    def register(self) -> None:
+    def register(self, threads: int | None) -> None:
+        """Find every transform, side by side, one thread each: what is found does not depend on how many there are."""
         where = where_compared(self.mask, self.fixed)
-        for name in self.todo.register:
+        brain = Volume(np.where(self.mask, self.fixed.array, 0), self.fixed.affine)
+        pool = ThreadPoolExecutor(workers(threads))
+        try:
+            searches = {
+                name: pool.submit(_clocked, lambda moving=self.volumes[name]: register(moving, self.fixed, *where, DOUBTFUL))
+                for name in self.todo.register
+            }
+            turn = pool.submit(_clocked, lambda: register(brain, self.space.brain)) if self.todo.align else None
+            self._registered({name: self._awaited(f"register_{name}", search) for name, search in searches.items()}, where)
+            if turn:
+                self._aligned(self._awaited("align", turn))
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _registered(self, searches: Mapping[str, Registration], where: tuple[np.ndarray, np.ndarray]) -> None:
+        for name, found in searches.items():
             moving = self.volumes[name]
-            found = self._timed(f"register_{name}", lambda moving=moving: register(moving, self.fixed, *where, DOUBTFUL))
             self.qualities[name], self.distinct[name] = found.quality, found.distinct
             again = lambda image: register(image, self.fixed, *where, DOUBTFUL)  # noqa: E731
             reject_mirrored(name, moving, self.reference, self.fixed, found, again)
@@ -127,11 +147,7 @@ class _Work:
             step = Step(f"{name} onto {self.reference}", self.images.on_reference(name), self.mask, self.fixed.affine, measure)
             self.steps.append(step)
 
-    def align(self) -> None:
-        if not self.todo.align:
-            return
-        brain = Volume(np.where(self.mask, self.fixed.array, 0), self.fixed.affine)
-        found = self._timed("align", lambda: register(brain, self.space.brain))
+    def _aligned(self, found: Registration) -> None:
         self.to_space = found.matrix
         self.qualities[self.space.name] = found.quality
         self.warnings += doubts_of_size(self.mask, self.to_space @ self.fixed.affine, self.space, self.whose, self.reference)
@@ -141,7 +157,7 @@ class _Work:
         brain = resample_to(self.mask.astype(np.float32), self.to_space @ self.fixed.affine, grid, shape) > 0.5
         empty = {name: self.findings[name].background or 0.0 for name in self.volumes}
         volumes = self.images.inside(brain, grid, self.to_space, empty)
-        even = self._evened(volumes, brain)
+        even = self._evened(volumes, brain, wishes.threads)
         if self.todo.align:
             model = resample_to(self.space.brain.array, self.space.brain.affine, grid, shape) > 0.1 * self.space.brain.array.max()
             title, measure = f"{self.reference} turned like {self.space.name}", f"turned by {_turned(self.to_space):.1f}°"
@@ -153,11 +169,11 @@ class _Work:
         transforms[self.reference, self.space.name] = self.to_space
         return Prepared(case, transforms, brain, tuple(self.steps), self._record(transforms))
 
-    def _evened(self, volumes: Mapping[str, Volume], brain: np.ndarray) -> Mapping[str, Volume]:
+    def _evened(self, volumes: Mapping[str, Volume], brain: np.ndarray, threads: int | None) -> Mapping[str, Volume]:
         """The images without their uneven brightness. Those that stood without a skull have been through somebody's preparation."""
         if not self.todo.strip:
             return {}
-        even, self.depths = self._timed("shading", lambda: evened(volumes))
+        even, self.depths = self._timed("shading", lambda: evened(volumes, threads))
         most = max(self.depths, key=self.depths.get)
         measure = "uneven by " + ", ".join(f"{name} {np.expm1(depth):.0%}" for name, depth in self.depths.items())
         self.steps.append(Step(f"{most} evened out, for half of the members", even[most].array, brain, even[most].affine, measure))
@@ -176,14 +192,26 @@ class _Work:
 
     def _timed(self, name: str, work: Callable[[], Any]) -> Any:
         self._tell()
-        start = time.monotonic()
-        result = work()
-        self.seconds[name] = time.monotonic() - start
+        result, self.seconds[name] = _clocked(work)
+        self._done += 1
+        return result
+
+    def _awaited(self, name: str, work: Future) -> Any:
+        """As `_timed`, of what another thread is at."""
+        self._tell()
+        result, self.seconds[name] = work.result()
         self._done += 1
         return result
 
     def _tell(self) -> None:
         self.reporter.progress(self._done / self._all)
+
+
+def _clocked(work: Callable[[], Any]) -> tuple[Any, float]:
+    """What some work gives, and the seconds that it took."""
+    start = time.monotonic()
+    result = work()
+    return result, time.monotonic() - start
 
 
 def _turned(matrix: np.ndarray) -> float:

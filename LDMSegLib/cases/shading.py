@@ -1,8 +1,8 @@
 """Uneven brightness of scans, the "bias field" of the coil, found by N4 (Tustison et al. 2010, IEEE TMI 29(6):1310-1320).
 
 N4 cannot tell a large lesion from shading altogether: along with the field it takes some of the lesion's contrast. So a prepared case
-keeps its images as they are and gets evened ones beside them, half of the members look at either (`LDMSegLib.views`), and where it
-matters they disagree. What that costs and brings is in MODEL_CARD.md.
+keeps its images as they are and gets evened ones beside them, half of the members look at either in every mode
+(`LDMSegLib.views`), and where it matters they disagree. What that costs and brings is in MODEL_CARD.md.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from LDMSegLib.cases.geometry import resample_to
-from LDMSegLib.cases.toolkit import simpleitk
+from LDMSegLib.cases.toolkit import one_thread_each, simpleitk, workers
 from LDMSegLib.cases.volume import Volume
 
 # Voxels this far apart are enough for a field that is smooth over centimetres; the splines get finer twice.
@@ -41,21 +41,22 @@ def logarithmic_field(volume: Volume) -> np.ndarray:
     if np.count_nonzero(there) < 1000:
         return np.zeros(volume.shape, np.float32)
     image, mask = (sitk.GetImageFromArray(np.ascontiguousarray(a.T)) for a in (coarse, there.astype(np.uint8)))
-    search = sitk.N4BiasFieldCorrectionImageFilter()
-    search.SetMaximumNumberOfIterations(ITERATIONS)
-    search.SetNumberOfThreads(1)  # many small steps: threads wait for one another
-    search.Execute(image, mask)
-    found = sitk.GetArrayFromImage(search.GetLogBiasFieldAsImage(image)).T.astype(np.float32)
+    with one_thread_each(sitk):  # many small steps: threads would wait for one another, and their number would show in the result
+        search = sitk.N4BiasFieldCorrectionImageFilter()
+        search.SetMaximumNumberOfIterations(ITERATIONS)
+        search.Execute(image, mask)
+        found = sitk.GetArrayFromImage(search.GetLogBiasFieldAsImage(image)).T.astype(np.float32)
     grid = volume.affine @ np.diag([*steps, 1.0])
     grid[:3, 3] = volume.affine[:3, :3] @ starts + volume.affine[:3, 3]
     return resample_to(found - found[there].mean(), grid, volume.affine, volume.shape)
 
 
-def evened(volumes: Mapping[str, Volume]) -> tuple[dict[str, Volume], dict[str, float]]:
+def evened(volumes: Mapping[str, Volume], threads: int | None = None) -> tuple[dict[str, Volume], dict[str, float]]:
     """Images without their uneven brightness.
 
     Args:
         volumes: brains on a background of 0, by sequence.
+        threads: how many images at once; as there are cores by default.
 
     Returns:
         The images, and the depth of what was taken out of each: the standard deviation of the logarithmic field in the brain.
@@ -69,6 +70,6 @@ def evened(volumes: Mapping[str, Volume]) -> tuple[dict[str, Volume], dict[str, 
         depth = float(field[there].std()) if there.any() else 0.0
         return replace(volume, array=volume.array * np.exp(-field)), depth
 
-    with ThreadPoolExecutor(max_workers=2) as pool:
+    with ThreadPoolExecutor(workers(threads)) as pool:
         found = dict(zip(volumes, pool.map(one, volumes.values()), strict=True))
     return {name: volume for name, (volume, _) in found.items()}, {name: depth for name, (_, depth) in found.items()}

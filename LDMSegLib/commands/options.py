@@ -55,13 +55,23 @@ def add_bundle(parser: argparse.ArgumentParser) -> None:
 def add_computing(parser: argparse.ArgumentParser) -> None:
     """Where and how the networks run."""
     group = parser.add_argument_group("computing")
-    group.add_argument("--seed", type=whole(0), default=0, metavar="N", help="the same seed gives the same result (0)")
+    group.add_argument(
+        "--seed",
+        type=whole(0),
+        default=0,
+        metavar="N",
+        help="the same seed gives the same result on the same device and at the same precision (0)",
+    )
     group.add_argument("--threshold", type=share, metavar="T", help="a region is on at or above this probability (the bundle's)")
     group.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda, cuda:1 or mps (auto: the fastest there is)")
     group.add_argument("--precision", default="auto", metavar="P", help="auto, bfloat16 or float32 (auto: what the device does fast)")
     group.add_argument("--batch-size", type=whole(1), default=8, metavar="B", help="members sampled at once at most (8)")
-    group.add_argument("--threads", type=whole(1), metavar="T", help="CPU threads (as many as there are cores)")
+    add_threads(group)
     group.add_argument("--brats-labels", action="store_true", help="write the label map with the integers of BraTS 2017 to 2020")
+
+
+def add_threads(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument("--threads", type=whole(1), metavar="T", help="CPU threads, also to prepare raw scans (as many as there are cores)")
 
 
 def add_preparing(parser: argparse.ArgumentParser, default: str) -> None:
@@ -73,11 +83,14 @@ def add_preparing(parser: argparse.ArgumentParser, default: str) -> None:
         default=default,
         help=f"register, extract the brain and turn it like the training data: automatic (only what the images call for), ... ({default})",
     )
-    group.add_argument("--brain-mask", type=Path, metavar="FILE", help="a brain mask to use instead of extracting the brain")
-    group.add_argument("--brain-extraction", default="deepbet", metavar="M", help="deepbet or hd-bet (deepbet: light, in ldmseg[prepare])")
     group.add_argument(
-        "--result-on", default="", metavar="SEQUENCE", help="the native grid that the result of raw scans takes (the reference's)"
+        "--brain-mask",
+        type=Path,
+        metavar="FILE",
+        help="a brain mask to use instead of extracting the brain (with --cohort a pattern, {case} for its name, {folder} for its folder)",
     )
+    group.add_argument("--brain-extraction", default="deepbet", metavar="M", help="deepbet or hd-bet (deepbet: light, in ldmseg[prepare])")
+    group.add_argument("--result-on", default="", metavar="SEQUENCE", help="whose native grid the result takes (the reference's)")
 
 
 def add_site_rules(parser: argparse.ArgumentParser) -> None:
@@ -100,17 +113,20 @@ def series_numbers(given: Mapping[str, Path]) -> dict[str, int]:
     return numbers if len(numbers) == len(given) else {}
 
 
-def wishes(args: argparse.Namespace) -> Wishes:
+def wishes(args: argparse.Namespace, specification: Specification | None = None) -> Wishes:
     """What `add_preparing` was answered.
 
     Raises:
-        InputError: a brain mask was given and is not to be used.
+        InputError: a brain mask was given and is not to be used, or the result is wanted on what is no sequence of the bundle.
     """
     if args.prepare == NEVER and args.brain_mask is not None:
         raise InputError(
             f"--brain-mask {args.brain_mask} was given with --prepare never, which extracts no brain; leave one of the two out"
         )
-    return Wishes(args.prepare, args.brain_extraction, args.brain_mask, args.result_on)
+    names = specification.sequence_names if specification else ()
+    if args.result_on and names and args.result_on not in names:
+        raise InputError(f"--result-on is '{args.result_on}', which is no sequence of this bundle; choose one of {', '.join(names)}")
+    return Wishes(args.prepare, args.brain_extraction, args.brain_mask, args.result_on, args.threads)
 
 
 def given_bundle(arguments: list[str]) -> str | None:

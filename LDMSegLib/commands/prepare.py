@@ -35,6 +35,7 @@ def run(arguments: list[str], reporter: Reporter) -> int:
     options.add_case_id(parser)
     options.add_bundle(parser)
     options.add_preparing(parser, ALWAYS)
+    options.add_threads(parser)
     args = parser.parse_args(arguments)
     specification = find_bundle(args.bundle).specification
     given = {key.removeprefix("file:"): path for key, path in vars(args).items() if key.startswith("file:") and path is not None}
@@ -43,6 +44,7 @@ def run(arguments: list[str], reporter: Reporter) -> int:
         raise InputError("expected either a case's folder or one file for each sequence; see ldmseg prepare --help")
     if args.prepare == NEVER:
         raise InputError("--prepare never leaves nothing for ldmseg prepare to do, expected automatic or always; leave it out")
+    wishes = options.wishes(args, specification)
     target = check_output(args.output, args.overwrite)
     reporter.stage("read", "Reading the images")
     rules = options.site_rules(args, specification)
@@ -50,7 +52,7 @@ def run(arguments: list[str], reporter: Reporter) -> int:
         found = read_folder(args.case, specification, args.case_id, numbers, rules=rules)
     else:
         found = read_files(given, specification, args.case_id)
-    read = to_case(found, specification, options.wishes(args), reporter)
+    read = to_case(found, specification, wishes, reporter)
     if read.prepared is None:
         raise InputError(
             f"the images of '{found.id}' are prepared already, so there is nothing to do; add --prepare always to do it all the same"

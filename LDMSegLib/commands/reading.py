@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+
 from LDMSegLib.cases.case import Case, Images, assemble, common_name, known_files, look_at, missing_from, read_images, reference_of
 from LDMSegLib.cases.checks import image_warnings
 from LDMSegLib.cases.naming import NOT_AN_IMAGE, Assignment, find_case, find_cohort, find_files, tell_apart, tokens
@@ -16,6 +18,7 @@ from LDMSegLib.cases.plan import AUTOMATIC, NEVER, Plan, Wishes, plan
 from LDMSegLib.cases.preparation import prepare_case
 from LDMSegLib.cases.prepared import Prepared
 from LDMSegLib.cases.space import find_space
+from LDMSegLib.cases.together import Together
 from LDMSegLib.errors import InputError
 from LDMSegLib.events import Reporter
 from LDMSegLib.io.endings import IMAGES
@@ -263,11 +266,17 @@ def to_case(found: Found, specification: Specification, wishes: Wishes, reporter
     """Prepare what calls for it; else put the images on one grid as their headers say.
 
     Raises:
-        InputError: see `prepare_case` and `assemble`.
+        InputError: the result is wanted on a sequence that is not there; see also `prepare_case` and `assemble`.
     """
     images = found.images
     if found.identified.used:
         reporter.inputs(found.identified.lines(), **found.identified.record())
+    if wishes.result_on and wishes.result_on not in images.volumes:
+        # Before minutes of registration, and whether or not there is anything to prepare.
+        raise InputError(
+            f"the result of '{found.id}' is wanted on {wishes.result_on}, which is not there; choose one of "
+            f"{', '.join(images.volumes)} with --result-on"
+        )
     reference, notes = reference_of(tuple(images.volumes), specification)
     space = find_space(specification.grid.space)
     todo = plan(images.volumes, images.findings, reference, wishes) if space else Plan()
@@ -287,6 +296,9 @@ def to_case(found: Found, specification: Specification, wishes: Wishes, reporter
     if not todo.anything:
         reject_mirrored_in_place(images.volumes, images.findings, reference)
         case = assemble(images, specification, found.id)
+        if wishes.result_on:
+            lying = Together(images.volumes, reference)
+            case = replace(case, home=lying.home(wishes.result_on, case.foreground(), np.eye(4)))
         read = Read(replace(case, warnings=(*said, *case.warnings)), None, found.sources)
     else:
         stripped = {name: finding for name, finding in images.findings.items() if not finding.skull}

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import copy
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from LDMSegLib.case_files import content_sha256, same_inputs
 from LDMSegLib.cases.case import Case
 from LDMSegLib.cases.plan import AUTOMATIC
 from LDMSegLib.cases.synthetic import DESCRIPTION as SYNTHETIC
-from LDMSegLib.cohort import FAILED, anything_to_do, run_cohort, summary_csv, take_shard
+from LDMSegLib.cohort import FAILED, Outcome, anything_to_do, reject_same_names, run_cohort, summary_csv, take_shard
 from LDMSegLib.commands import options
 from LDMSegLib.commands.computing import load_model
 from LDMSegLib.commands.reading import Found, Read, find_cases, read_files, read_folder, read_named, to_case
@@ -35,6 +39,8 @@ if TYPE_CHECKING:
     from LDMSegLib.models.model import Model
 
 CANCELLED = 130
+OF_THE_CASE = ("{case}", "{folder}")
+"""What stands in --brain-mask for a case's name and its folder, with --cohort."""
 
 
 def run(arguments: list[str], reporter: Reporter) -> int:
@@ -115,6 +121,13 @@ class Job:
             )
         if args.case_id and args.cohort:
             raise InputError("--case-id was given with --cohort, whose cases are called by their folders; leave it out")
+        self.case_sha256 = ""
+        options.wishes(args, bundle.specification)
+        if args.cohort and args.brain_mask and not any(word in str(args.brain_mask) for word in OF_THE_CASE):
+            raise InputError(
+                f"--brain-mask {args.brain_mask} was given with --cohort, where one mask would be put on every patient; give a pattern for "
+                'all masks with {case} for a case\'s name or {folder} for its folder, e.g. --brain-mask "{folder}/brain_mask.nii.gz"'
+            )
         if args.dicom_seg and args.cohort:
             raise InputError("--dicom-seg was given with --cohort, expected a single DICOM case; segment it alone or leave --dicom-seg out")
         if args.dicom_seg and not args.case and _given(args):
@@ -123,6 +136,23 @@ class Job:
             )
         if args.shard and not args.cohort:
             raise InputError("--shard was given without --cohort, expected a cohort to take a part of; add --cohort DIR or leave it out")
+
+    def of_case(self, case: str, folder: Path) -> Job:
+        """The same for one case of a cohort: with its own brain mask, where there is a pattern for the masks.
+
+        Raises:
+            InputError: its mask does not exist.
+        """
+        job = copy.copy(self)
+        if self.args.brain_mask:
+            named = dict(zip(OF_THE_CASE, (case, str(folder)), strict=True))
+            mask = Path(re.sub("|".join(map(re.escape, named)), lambda found: named[found[0]], str(self.args.brain_mask)))
+            if not mask.is_file():
+                raise InputError(
+                    f"the brain mask {mask} of '{case}' does not exist, expected one for every case; add it or correct the pattern"
+                )
+            job.args = argparse.Namespace(**{**vars(self.args), "brain_mask": mask})
+        return job
 
     def recorded(self) -> dict[str, Any]:
         """What provenance.json will say of this run's settings, whatever the case."""
@@ -135,7 +165,8 @@ class Job:
             "sampling.seed": args.seed,
             "sampling.threshold": spec.threshold if args.threshold is None else args.threshold,
             "label_convention": self.convention,
-            **{f"preparing.{name}": value for name, value in self.preparing().items()},
+            **{f"preparing.{name}": value for name, value in self.preparing().items() if name != "case_sha256"},
+            "preparing.site_rules_sha256": self.preparing().get("site_rules_sha256"),
         }
 
     def preparing(self) -> dict[str, Any]:
@@ -148,6 +179,8 @@ class Job:
             "brain_extraction": wishes.extraction,
             "brain_mask_sha256": mask,
             "result_grid": wishes.result_on or self.bundle.specification.reference,
+            **({"site_rules_sha256": file_sha256(self.args.site_rules)} if self.args.site_rules else {}),
+            **({"case_sha256": self.case_sha256} if self.case_sha256 else {}),
         }
 
 
@@ -171,24 +204,46 @@ def _cohort(job: Job, interruption: Interruption) -> int:
         raise OutputError(
             f"the output '{args.output}' holds a single case's result, expected a folder for a cohort's; choose another one with -o"
         )
-    cases, part = take_shard(find_cases(args.cohort, spec), args.shard)
+    every = find_cases(args.cohort, spec)
+    reject_same_names(every)
+    cases, part = take_shard(every, args.shard)
     summary = check_file(args.output / f"cohort_volumes{part}.csv", overwrite=True)
-    model = (
-        load_model(args, job.bundle, args.mode, reporter) if anything_to_do(cases, args.output, job.recorded(), args.overwrite) else None
-    )
+    compared: dict[str, bool] = {}
+
+    def wanted(case_id: str, folder: Path) -> dict[str, Any]:
+        return job.of_case(case_id, folder).recorded()
+
+    def same(record: Mapping[str, Any], case_id: str, folder: Path) -> bool:
+        if case_id not in compared:  # asked twice, and a whole cohort is long to read
+            compared[case_id] = same_inputs(record, folder, spec.sequences)
+        return compared[case_id]
+
+    model = load_model(args, job.bundle, args.mode, reporter) if anything_to_do(cases, args.output, wanted, args.overwrite, same) else None
 
     def work(case_id: str, folder: Path, target: Path, overwrite: bool) -> bool:
-        target = check_output(target, overwrite)
-        read, reading = _timed(lambda: _read(lambda: read_folder(folder, spec, cohort_id=case_id, rules=job.rules), job))
-        segmentation, _ = _segmented(job, read, model, target, overwrite, interruption, {"read": reading})
+        target, its = check_output(target, overwrite), job.of_case(case_id, folder)
+        its.case_sha256 = content_sha256(folder)
+        read, reading = _timed(lambda: _read(lambda: read_folder(folder, spec, cohort_id=case_id, rules=job.rules), its))
+        segmentation, _ = _segmented(its, read, model, target, overwrite, interruption, {"read": reading})
         return not segmentation.partial
 
+    def summarised(outcomes: list[Outcome]) -> None:
+        # After each case, so that a run that is killed leaves a table; what prevents it is told at the end, when all cases are done.
+        with contextlib.suppress(OutputError):
+            write_file(summary, summary_csv(outcomes, spec.region_names))
+
+    unwritten = None
     with interruption.waited_for() as cancellation:
-        outcomes = run_cohort(cases, args.output, work, job.recorded(), args.overwrite, reporter, cancellation)
-        write_file(summary, summary_csv(outcomes, spec.region_names))
+        outcomes = run_cohort(cases, args.output, work, wanted, args.overwrite, reporter, cancellation, same, summarised)
+        try:
+            write_file(summary, summary_csv(outcomes, spec.region_names))
+        except OutputError as error:  # e.g. open in a spreadsheet
+            unwritten = error
     reporter.result(**cohort_event(outcomes, args.output, summary))
     if not args.json_events:
         print(cohort_text(outcomes, summary))
+    if unwritten:
+        raise OutputError(f"all cases were worked through, but the table of their volumes was not written: {unwritten}")
     if cancellation.requested:
         return CANCELLED
     failed = [outcome for outcome in outcomes if outcome.status == FAILED]

@@ -27,6 +27,8 @@ def segmentation_event(segmentation: Segmentation, case: str, folder: Path, file
             "partial": segmentation.partial,
             "members_finished": segmentation.members_finished,
             "members_requested": segmentation.members_requested,
+            "views": segmentation.views,
+            "views_requested": segmentation.views_requested,
             "volumes_ml": [asdict(volume) for volume in segmentation.volumes],
             "uncertain_regions": [asdict(place) for place in segmentation.uncertain_regions],
             "warnings": segmentation.warnings,
@@ -51,6 +53,8 @@ def segmentation_text(segmentation: Segmentation, files: dict[str, Path]) -> str
         for place in segmentation.uncertain_regions[:PLACES]
     ]
     members = f"{segmentation.members_finished} of {segmentation.members_requested} members"
+    if segmentation.partial and segmentation.views_requested > 1:
+        members += f", in {segmentation.views} of {segmentation.views_requested} views"
     parts = ["", table(volumes, "<<>>", ("region", "", "volume mL", "spread mL")), f"  (spread: 2.5th to 97.5th percentile of {members})"]
     if places:
         parts += ["", "Where to look first:", table(places, "<<><")]

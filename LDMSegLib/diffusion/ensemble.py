@@ -18,6 +18,7 @@ from LDMSegLib.events import Cancellation, Reporter, Silent
 
 Denoise = Callable[[Tensor, Tensor], Tensor]
 Decode = Callable[[Tensor], Tensor]
+DenoiserOf = Callable[[range], Denoise]
 OnMember = Callable[[int, Tensor], None]
 
 
@@ -38,7 +39,7 @@ class EnsembleRun:
 
 
 def run_ensemble(
-    denoise: Denoise,
+    denoise: Denoise | None,
     decode: Decode,
     sampler: Sampler,
     latent_shape: Sequence[int],
@@ -50,6 +51,7 @@ def run_ensemble(
     cancellation: Cancellation | None = None,
     device: torch.device | str = "cpu",
     first_member: int = 0,
+    denoiser_of: DenoiserOf | None = None,
 ) -> EnsembleRun:
     """Sample members first_member ... first_member + members - 1 of a seed, in order.
 
@@ -60,7 +62,8 @@ def run_ensemble(
     batch stays small for the rest of the run.
 
     Args:
-        denoise: (x_t (n, C, x, y, z) float32, t (n,) int64), both on `device`, to the network's output, any float dtype.
+        denoise: (x_t (n, C, x, y, z) float32, t (n,) int64), both on `device`, to the network's output, any float dtype; None where
+            `denoiser_of` is given.
         decode: a clean latent (1, C, x, y, z) float32 to the probabilities (R, X, Y, Z).
         sampler: see `samplers.make_sampler`.
         latent_shape: (C, x, y, z).
@@ -74,6 +77,7 @@ def run_ensemble(
             and it is for the caller to say what a run with no member at all means.
         device: where the latents live.
         first_member: index of the first member, to continue a set or to repeat one member alone.
+        denoiser_of: the members of one batch to their `denoise`, where they are not all steered by the same.
 
     Raises:
         InputError: a count or the seed is impossible, or one member alone does not fit the memory.
@@ -83,7 +87,7 @@ def run_ensemble(
         if count < 1:
             raise InputError(f"the {name} is {count}, expected at least 1; choose another")
     loop = _Loop(
-        denoise=denoise,
+        denoiser_of=denoiser_of or (lambda members: denoise),
         decode=decode,
         sampler=sampler,
         latent_shape=tuple(latent_shape),
@@ -113,7 +117,7 @@ def run_ensemble(
 class _Loop:
     """A run under way."""
 
-    denoise: Denoise
+    denoiser_of: DenoiserOf
     decode: Decode
     sampler: Sampler
     latent_shape: tuple[int, ...]
@@ -151,15 +155,16 @@ class _Loop:
         return True
 
     @torch.inference_mode()
-    def _sampled(self, members: Sequence[int]) -> tuple[Tensor, ...]:
+    def _sampled(self, members: range) -> tuple[Tensor, ...]:
         """Clean latents (1, C, x, y, z) of these members; none after a cancellation."""
+        denoise = self.denoiser_of(members)
         noise = BatchNoise(self.seed, members, self.latent_shape, self.device)
         x, memory = noise.draw(), None
         for index, timestep in enumerate(self.sampler.timesteps):
             if self.cancellation.requested:
                 return ()
             start = time.monotonic()
-            output = self.denoise(x, torch.full((len(members),), timestep, dtype=torch.int64, device=self.device))
+            output = denoise(x, torch.full((len(members),), timestep, dtype=torch.int64, device=self.device))
             # drawn after the network was launched: a GPU works meanwhile
             fresh = noise.draw() if self.sampler.needs_noise(index) else None
             x, memory = self.sampler.step(output, x, index, memory, fresh)

@@ -62,7 +62,11 @@ class Model:
         return embedding, answer[0]
 
     def denoiser(self, embedding: torch.Tensor | None = None) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
-        """A function (x_t (n, C, x, y, z), t (n,)) → prediction; steered by the embedding, or unconditional without one."""
+        """A function (x_t (n, C, x, y, z), t (n,)) → prediction.
+
+        Args:
+            embedding: (1, E, x, y, z), which steers all of them, or (n, E, x, y, z), one each; unconditional without.
+        """
 
         def denoise(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
             x = self._to_network(x)

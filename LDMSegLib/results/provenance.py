@@ -35,6 +35,8 @@ def build_provenance(
     device: Mapping[str, Any],
     threads: int,
     views: int = 1,
+    views_requested: int | None = None,
+    members_by_view: Iterable[Mapping[str, Any]] = (),
     direct: float = 0.0,
     attenuation: float = 1.0,
     timings: Mapping[str, float],
@@ -53,7 +55,9 @@ def build_provenance(
         seed, mode, sampler, steps, members_requested, members_finished, threshold: What was sampled and how.
         device: E.g. {"kind": "cuda", "name": ..., "precision": "bfloat16"}.
         threads: CPU threads used.
-        views: In how many ways the members looked at the images.
+        views: In how many ways the finished members looked at the images.
+        views_requested: In how many ways all members would have; as `views` by default.
+        members_by_view: How each of those views was and how many finished members it has.
         direct: Share of each member that is the conditioning network's own answer.
         attenuation: How far members of a view agree on that answer, 1 = wholly.
         timings: Seconds by stage.
@@ -81,6 +85,8 @@ def build_provenance(
             "sampler": sampler,
             "steps": int(steps),
             "views": int(views),
+            "views_requested": int(views if views_requested is None else views_requested),
+            "members_by_view": plain(list(members_by_view)),
             "direct": float(direct),
             "attenuation": float(attenuation),
             "members_requested": int(members_requested),

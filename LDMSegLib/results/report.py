@@ -251,7 +251,8 @@ def _header(figure: Figure, segmentation: Segmentation, bundle: str, case: str, 
         _text(figure, 0.45, y - 0.02, where, 7.5, NOTE)
         y -= 0.17
     if segmentation.partial:
-        text = f"PARTIAL RESULT — only {members} finished; the maps and volumes rest on these alone"
+        seen = f", in {segmentation.views} of {segmentation.views_requested} views" if segmentation.views_requested > 1 else ""
+        text = f"PARTIAL RESULT — only {members} finished{seen}; the maps and volumes rest on these alone"
         y = _banner(figure, y, text, ALARM)
     if synthetic:
         y = _banner(figure, y, "SYNTHETIC INPUT — a computed image, not a patient", SYNTHETIC)

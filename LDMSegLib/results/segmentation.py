@@ -14,6 +14,14 @@ from LDMSegLib.results.uncertain_regions import UncertainRegion
 from LDMSegLib.specification import Label, Region
 
 
+def rests_on(finished: int, requested: int, views: int, views_requested: int) -> str:
+    """What is to be said of a partial result: what it rests on, and how far that is a fair sample."""
+    said = f"partial result: {finished} of {requested} members were finished when it was stopped"
+    if views_requested > 1:
+        said += f", in {views} of {views_requested} views of the images"
+    return f"{said}; it is that of a run of {finished} member{'s' if finished > 1 else ''}, whose spread and variance are the less certain"
+
+
 @dataclass(frozen=True, eq=False)
 class Segmentation:
     """A finished segmentation on the reference sequence's own grid.
@@ -28,6 +36,7 @@ class Segmentation:
         labels, regions: From the bundle's specification, channel order.
         threshold: At or above which a region is on.
         members_finished, members_requested: Fewer finished than requested makes the result partial.
+        views, views_requested: In how many ways the finished members looked at the images, and all would have.
         volumes: One per region.
         uncertain_regions: Worst first.
         warnings: Sentences the user should read.
@@ -47,6 +56,8 @@ class Segmentation:
     uncertain_regions: tuple[UncertainRegion, ...] = ()
     warnings: tuple[str, ...] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    views: int = 1
+    views_requested: int = 1
 
     def __post_init__(self) -> None:
         expected = (len(self.regions), *self.label_map.shape)

@@ -17,7 +17,7 @@ from commandline import run_here
 from scipy import ndimage
 from tiny_bundle import FLAIR_MOVED, SEQUENCES, save_raw_case, save_small_case, save_tiny_bundle, tiny_specification
 
-from LDMSegLib.cases import preparation
+from LDMSegLib.cases import preparation, registration, shading
 from LDMSegLib.cases.registration import Registration
 
 
@@ -91,6 +91,56 @@ def test_prepare_alone_writes_what_segment_takes_without_preparing_again(raw, ti
     ran = run_here(capsys, "segment", out, "-o", tmp_path / "result", "--bundle", tiny_bundle, "--members", 1)
     assert ran.code == 0, ran.err
     assert "preparation" not in json.loads((tmp_path / "result" / "provenance.json").read_text())
+
+
+def test_with_any_number_of_threads_the_same_raw_scans_give_the_same_bytes(raw, tiny_bundle, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(registration, "LEVELS", registration.LEVELS[:1])  # quick
+    monkeypatch.setattr(shading, "ITERATIONS", (3,))
+    told = {}
+    for threads in (1, 3):
+        options = ["--bundle", tiny_bundle, "--members", 2, "--brain-mask", raw / "brain_mask.nii.gz", "--threads", threads]
+        ran = run_here(capsys, "segment", raw, "-o", tmp_path / str(threads), *options)
+        assert ran.code == 0, ran.err
+        told[threads] = json.loads((tmp_path / str(threads) / "provenance.json").read_text())
+    assert told[1]["preparation"]["matrices_ras_mm"] == told[3]["preparation"]["matrices_ras_mm"]
+    same = [name for name in told[1]["files"] if not name.endswith(".png")]
+    assert len(same) > 10 and all(told[1]["files"][name] == told[3]["files"][name] for name in same)
+
+
+def test_a_result_wanted_on_a_sequence_that_is_not_there_is_refused_before_anything_is_registered(
+    raw, any_bundle, tmp_path, capsys, monkeypatch
+):
+    def never(*_):
+        raise AssertionError("registered before the question was settled")
+
+    monkeypatch.setattr(preparation, "register", never)
+    folder = without(raw, tmp_path / "case", "t2f")
+    mask = ["--brain-mask", raw / "brain_mask.nii.gz"]
+    for command in ("segment", "prepare"):
+        ran = run_here(capsys, command, folder, "-o", tmp_path / "out", "--bundle", any_bundle, "--result-on", "t2f", *mask)
+        assert ran.code == 2 and "wanted on t2f, which is not there; choose one of t1n, t1c, t2w" in ran.error
+        ran = run_here(capsys, command, folder, "-o", tmp_path / "out", "--bundle", any_bundle, "--result-on", "flair", *mask)
+        assert ran.code == 2 and "'flair'" in ran.error and "t2f" in ran.error
+
+
+def test_the_result_of_a_case_that_needs_no_preparation_lies_on_the_grid_asked_for_too(small_case, tiny_bundle, tmp_path, capsys):
+    folder = Path(shutil.copytree(small_case, tmp_path / "case"))
+    file = image(folder, "t2f")
+    whole = nib.load(file)
+    thick = np.asarray(whole.dataobj)[:, :, 1::2]
+    affine = whole.affine @ np.diag([1.0, 1.0, 2.0, 1.0])
+    affine[:3, 3] = (whole.affine @ [0, 0, 1, 1])[:3]
+    nib.save(nib.Nifti1Image(thick, affine), file)
+    ran = {}
+    for on in ("t2f", "t1c"):
+        options = ["--bundle", tiny_bundle, "--members", 1, "--prepare", "never", "--result-on", on]
+        ran[on] = run_here(capsys, "segment", folder, "-o", tmp_path / on, *options)
+        assert ran[on].code == 0, ran[on].err
+        labels = nib.load(tmp_path / on / "labels.nii.gz")
+        assert labels.shape == nib.load(image(folder, on)).shape and np.array_equal(labels.affine, nib.load(image(folder, on)).affine)
+    thin, thick = (np.asarray(nib.load(tmp_path / on / "probability_WT.nii.gz").dataobj) for on in ("t1c", "t2f"))
+    both = (thin[:, :, 1::2] > 0) & (thick > 0)
+    assert both.sum() > 1000 and np.abs(thin[:, :, 1::2] - thick)[both].max() < 0.05
 
 
 def test_a_head_in_which_no_brain_is_found_is_refused_in_one_sentence_and_nothing_is_left(raw, tiny_bundle, tmp_path, capsys):

@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from LDMSegModule.RunEvent import RunEvent
+from LDMSegModule.RunOutcome import RunOutcome
 from scipy.integrate import quad
 from scipy.stats import norm
 from test_models_conditioning import configurations
-from tiny_bundle import tiny_specification
+from tiny_bundle import small_affine, small_images, tiny_specification
 
+from LDMSegLib.cases.case import Case
+from LDMSegLib.cases.volume import Volume
+from LDMSegLib.commands.summary import segmentation_event, segmentation_text
+from LDMSegLib.diffusion.ensemble import EnsembleRun
 from LDMSegLib.errors import BundleError
+from LDMSegLib.events import Cancellation, Silent
 from LDMSegLib.intercepts import _bridge_quantile, intercept, leaning
 from LDMSegLib.members import draw, read
 from LDMSegLib.models.bundle import read_bundle, save_bundle
 from LDMSegLib.models.device import choose_device
 from LDMSegLib.models.model import Model
 from LDMSegLib.models.networks import build_all
+from LDMSegLib.segment import Settings, segment
 from LDMSegLib.specification import Mode
+from LDMSegLib.views import view_of
 
 P = torch.tensor([0.001, 0.05, 0.3, 0.5, 0.7, 0.95, 0.999], dtype=torch.float64)
 
@@ -68,6 +78,22 @@ def test_a_member_without_a_partner_leans_neither_way():
     assert intercept(4, 6, 0.25) != 0.0
 
 
+def test_every_even_number_of_members_is_balanced_in_any_number_of_views():
+    for views in range(1, 9):
+        leans = [intercept(member, 30, 0.25, views) for member in range(30)]
+        assert np.allclose(leans[::2], -np.array(leans[1::2]))
+        assert sorted(np.abs(leans)) == pytest.approx(sorted(abs(intercept(member, 30, 0.25)) for member in range(30)))
+
+
+@pytest.mark.parametrize("views", range(1, 9))
+def test_in_every_view_the_mean_answer_is_the_answer_itself(views):
+    members = 8 * views
+    for view in range(views):
+        leans = [intercept(member, members, 0.25, views) for member in range(members) if view_of(member, views) == view]
+        mean = sum(leaning(P, 0.25, lean) for lean in leans) / len(leans)
+        assert torch.allclose(mean, P, atol=0.11)
+
+
 def test_attenuation_goes_from_the_same_answer_for_all_to_a_mask_for_each():
     assert torch.equal(leaning(P, 1.0, intercept(3, 30, 1.0)), P)
     for member in range(6):
@@ -83,20 +109,83 @@ def test_answers_of_certainty_stay_certain_and_finite():
 
 
 @pytest.fixture(scope="module")
-def drawn(tmp_path_factory) -> dict[float, torch.Tensor]:
-    """The members (30, R, X, Y, Z) of a small untrained bundle by attenuation; half of each is the head's answer."""
+def leaning_bundle(tmp_path_factory) -> Path:
+    """A small untrained bundle whose conditioning network answers too."""
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("leaning") / "bundle"
-    spec = replace(tiny_specification(), name="leaning")
-    save_bundle(folder, spec, configurations(), build_all(configurations()))
-    mri = np.random.default_rng(0).normal(size=(4, *spec.grid.shape)).astype(np.float32)
+    save_bundle(folder, replace(tiny_specification(), name="leaning"), configurations(), build_all(configurations()))
+    return folder
+
+
+def loaded(folder: Path, **changes) -> Model:
+    bundle = read_bundle(folder)
+    mode = replace(bundle.specification.mode(), direct=0.5, **changes)
+    return Model(bundle, mode, choose_device("cpu", "float32"))
+
+
+def some_mri(model: Model) -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(4, *model.specification.grid.shape)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def drawn(leaning_bundle) -> dict[float, torch.Tensor]:
+    """The members (30, R, X, Y, Z) by attenuation; half of each is the head's answer."""
     members = {}
     for attenuation in (1.0, 0.25):
-        mode = replace(spec.mode(), members=30, views=2, direct=0.5, attenuation=attenuation)
-        model, found = Model(read_bundle(folder), mode, choose_device("cpu", "float32")), []
-        draw(model, read(model, mri), spec.grid.shape, 0, 8, lambda _, p, into=found: into.append(p))
+        model, found = loaded(leaning_bundle, members=30, views=2, attenuation=attenuation), []
+        draw(model, read(model, some_mri(model)), model.specification.grid.shape, 0, 8, lambda _, p, into=found: into.append(p))
         members[attenuation] = torch.stack(found)
     return members
+
+
+def stopped(model: Model, after: int, answer: float | None = None) -> tuple[EnsembleRun, dict[int, torch.Tensor]]:
+    """A run that was stopped after so many members; the head answers `answer` everywhere."""
+    cancellation, got = Cancellation(), {}
+
+    class Stops(Silent):
+        def progress(self, fraction, member, step, steps, **details):
+            if member > after:  # the next one has begun
+                cancellation.request()
+
+    readings = read(model, some_mri(model))
+    if answer is not None:
+        readings = [replace(one, answer=torch.full_like(one.answer, answer)) for one in readings]
+    run = draw(model, readings, model.specification.grid.shape, 0, 1, got.__setitem__, Stops(), cancellation)
+    return run, got
+
+
+@pytest.mark.parametrize("after", [1, 2, 3, 5, 8, 9])
+def test_a_stopped_run_is_the_run_of_as_many_members_and_leaves_one_half_where_it_is(leaning_bundle, after):
+    run, got = stopped(loaded(leaning_bundle, members=30, views=8, attenuation=0.25), after, 0.5)
+    assert run.partial and run.finished == after and list(got) == list(range(after))
+    mean = torch.stack(list(got.values())).mean(0)
+    _, plain = stopped(loaded(leaning_bundle, members=30, views=8, attenuation=1.0), after, 0.5)
+    torch.testing.assert_close(mean, torch.stack(list(plain.values())).mean(0), atol=1e-5, rtol=0)
+    _, asked = stopped(loaded(leaning_bundle, members=after, views=8, attenuation=0.25), 99, 0.5)
+    assert list(asked) == list(range(after))
+    for member, one in got.items():
+        torch.testing.assert_close(one, asked[member], atol=1e-5, rtol=0)
+
+
+def test_a_stopped_run_over_views_says_what_it_rests_on(leaning_bundle):
+    cancellation = Cancellation()
+
+    class Stops(Silent):
+        def progress(self, fraction, member, step, steps, **details):
+            if member == 4:  # the third was handed over
+                cancellation.request()
+
+    images = {name: Volume(array, small_affine()) for name, array in small_images().items()}
+    model = loaded(leaning_bundle, members=30, views=8, attenuation=0.25)
+    result = segment(Case("made_up", images, "t1c"), model, Settings(batch_size=1), Stops(), cancellation)
+    sampling = result.provenance["sampling"]
+    assert (sampling["members_finished"], sampling["views"], sampling["views_requested"]) == (3, 3, 8)
+    assert [(one["mirrored"], one["members"]) for one in sampling["members_by_view"]] == [([], 1), ([0], 1), ([1], 1)]
+    assert any("3 of 30 members were finished when it was stopped, in 3 of 8 views" in warning for warning in result.warnings)
+    assert "3 of 30 members, in 3 of 8 views" in segmentation_text(result, {"labels": Path("labels.nii.gz")})
+    event = segmentation_event(result, "made_up", Path("out"), {})
+    assert (event["views"], event["views_requested"]) == (3, 8)
+    assert "3 of 30 members were finished, in 3 of 8 views" in RunOutcome.judge([RunEvent("result", event)], 130, True, "").sentence
 
 
 def test_leaning_members_have_the_same_mean_and_more_variance(drawn):

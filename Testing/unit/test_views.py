@@ -18,7 +18,7 @@ from LDMSegLib.models.bundle import read_bundle
 from LDMSegLib.models.device import choose_device
 from LDMSegLib.models.model import Model, sampling_mode
 from LDMSegLib.segment import prepare, segment
-from LDMSegLib.views import View, deal, views
+from LDMSegLib.views import View, view_of, views, views_of_case
 
 
 @pytest.mark.parametrize("view", views(8) + views(8, cell=4))
@@ -60,15 +60,26 @@ def test_of_evened_images_the_first_view_and_half_of_all_are(count):
         assert sum(view.evened for view in seen if axis in view.axes) == 2
 
 
-@pytest.mark.parametrize("members, count", [(30, 4), (30, 1), (5, 2), (4, 4)])
-def test_every_member_gets_one_view_and_the_blocks_are_as_equal_as_can_be(members, count):
-    blocks = deal(members, count)
-    assert [m for block in blocks for m in block] == list(range(members))
-    assert len(blocks) == count and max(map(len, blocks)) - min(map(len, blocks)) <= 1
+@pytest.mark.parametrize("count", range(1, 9))
+def test_members_come_round_robin_so_that_any_number_of_them_has_seen_the_views_equally_often(count):
+    dealt = [view_of(member, count) for member in range(40)]
+    for finished in range(1, 41):
+        often = np.bincount(dealt[:finished], minlength=count)
+        assert often.max() - often.min() <= 1
+    assert dealt[:count] == list(range(count))
 
 
-def test_a_view_without_a_member_is_left_out():
-    assert deal(1, 4) == [range(0, 1)]
+def test_any_number_of_members_of_a_raw_case_has_seen_both_kinds_of_images_about_equally_often():
+    seen = views(8, evened=True)
+    kinds = np.cumsum([1 if seen[view_of(member, 8)].evened else -1 for member in range(40)])
+    assert np.abs(kinds).max() <= 2 and not kinds[7::8].any()
+
+
+def test_a_mode_of_one_view_sees_a_raw_case_in_both_kinds():
+    both = views_of_case(1, 30, bias_corrected=True)
+    assert both == (View(evened=True), View())
+    assert views_of_case(1, 1, bias_corrected=True) == (View(evened=True),) and views_of_case(1, 30) == (View(),)
+    assert views_of_case(8, 3, bias_corrected=True) == views(3, evened=True)
 
 
 def test_nine_views_are_refused():
@@ -122,3 +133,16 @@ def test_every_second_view_of_a_case_with_evened_images_is_of_these(tiny_bundle)
         segment(one, model).probabilities for one in (case, replace(case, evened={}), replace(case, volumes=evened, evened={}))
     ]
     assert not any(np.array_equal(probabilities[0], other) for other in probabilities[1:])
+
+
+def test_the_papers_own_mode_reads_a_raw_case_as_scanned_and_bias_corrected_alike(tiny_bundle):
+    bundle = read_bundle(tiny_bundle)
+    spec, device = bundle.specification, choose_device("cpu", "float32")
+    images = {name: Volume(array, small_affine()) for name, array in small_images(spec.sequence_names).items()}
+    slope = np.linspace(0.5, 1.5, len(images["t1c"].array), dtype=np.float32)[:, None, None]
+    evened = {name: replace(volume, array=volume.array * slope) for name, volume in images.items()}
+    model = Model(bundle, replace(sampling_mode(spec, None, 2, 5), views=1), device)
+    result = segment(Case("made_up", images, spec.reference, evened=evened), model)
+    seen = [(one["bias_corrected"], one["members"]) for one in result.provenance["sampling"]["members_by_view"]]
+    assert seen == [(True, 3), (False, 2)]
+    assert all(one["mirrored"] == [] for one in result.provenance["sampling"]["members_by_view"])
