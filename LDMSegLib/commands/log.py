@@ -80,6 +80,10 @@ class Logged:
         _log.info("the user was warned")
         self._reporter.warning(message, **details)
 
+    def inputs(self, lines: Sequence[str], **details: Any) -> None:
+        _log.info("the user was told which image became which sequence")
+        self._reporter.inputs(lines, **details)
+
     def result(self, **values: Any) -> None:
         _log.info("result")
         self._reporter.result(**values)

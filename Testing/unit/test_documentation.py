@@ -123,7 +123,8 @@ def test_the_documents_hold_commands_of_every_kind():
 
 
 @pytest.mark.parametrize("line", OURS, ids=str)
-def test_every_ldmseg_command_is_understood_by_its_parser(line, monkeypatch, capsys):
+def test_every_ldmseg_command_is_understood_by_its_parser(line, monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)  # where the log of an unexpected end goes
     words = ["ldmseg-small" if word.startswith("bundles/") else word for word in line.words[1:]]  # one that is there
     if not any(word.startswith("-") for word in words):
         words.append("--help")  # a command named in a sentence: it has to exist
