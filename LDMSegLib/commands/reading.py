@@ -26,7 +26,7 @@ from LDMSegLib.preprocessing.coverage import short_stacks, unseen_stripped_brain
 from LDMSegLib.preprocessing.mirrored import reject_mirrored_in_place
 from LDMSegLib.results.provenance import file_sha256
 from LDMSegLib.results.source import DicomSource
-from LDMSegLib.sequences.identified import CERTAIN, Identified, Use, order
+from LDMSegLib.sequences.identified import AN_IMAGE, CERTAIN, Identified, Use, order
 from LDMSegLib.sequences.site_rules import SiteRules
 from LDMSegLib.specification import Specification
 
@@ -42,13 +42,17 @@ class Read:
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """Images that were read, what to call them, what to tell of how they were told apart, and their DICOM series, if any."""
+    """Images that were read, what to call them, what to tell of how they were told apart, and their DICOM series, if any.
+
+    `names`: whether what the files are called may be kept with the result.
+    """
 
     id: str
     images: Images
     notes: tuple[str, ...] = ()
     sources: Mapping[str, DicomSource] = field(default_factory=dict)
     identified: Identified = Identified()
+    names: bool = True
 
 
 NO_RULES = SiteRules()
@@ -58,7 +62,7 @@ def read_files(files: Mapping[str, Path], specification: Specification, id: str 
     """Read one NIfTI file a sequence, as the user named them; raises InputError as `load_case`."""
     known = known_files(files, specification)
     named = Identified(tuple(Use(name, file.name, CERTAIN, "it was named by the user") for name, file in known.items()))
-    return Found(id or _name(list(known.values())), read_images(known), identified=named)
+    return Found(id or _name(list(known.values())), read_images(known), identified=named, names=id is None)
 
 
 def read_named(files: list[Path], specification: Specification, rules: SiteRules = NO_RULES, id: str | None = None) -> Found:
@@ -66,9 +70,10 @@ def read_named(files: list[Path], specification: Specification, rules: SiteRules
     return _read_assigned(tell_apart(files, specification.sequences, rules), specification, id)
 
 
-def _read_assigned(assigned: Assignment, specification: Specification, id: str | None) -> Found:
+def _read_assigned(assigned: Assignment, specification: Specification, id: str | None, cohort_id: str = "") -> Found:
     known = known_files(assigned.files, specification)
-    return Found(id or _name(list(known.values())), read_images(known), assigned.notes, identified=assigned.identified)
+    name = id or cohort_id or _name(list(known.values()))
+    return Found(name, read_images(known), assigned.notes, identified=assigned.identified, names=id is None)
 
 
 def _name(files: list[Path]) -> str:
@@ -112,7 +117,7 @@ def read_folder(
             raise InputError(
                 f"a series number was given for {next(iter(numbers))}, but {folder} holds no DICOM series; give one file for each sequence"
             )
-        found = _read_assigned(find_files(folder, specification.sequences, rules), specification, id or cohort_id)
+        found = _read_assigned(find_files(folder, specification.sequences, rules), specification, id, cohort_id)
         note = "the DICOM files in the folder were not read, because the image files there are a case by themselves"
         return replace(found, notes=(*found.notes, note)) if _depth_of_mr(folder) else found
     return _read_study(folder, specification, id, numbers or {}, rules)
@@ -307,17 +312,23 @@ def to_case(found: Found, specification: Specification, wishes: Wishes, reporter
         said = (*said, *notes)
         prepared = prepare_case(found.id, images.volumes, images.findings, reference, space, todo, wishes, missing, said, reporter)
         read = Read(prepared.case, prepared, found.sources)
-    read = replace(read, case=replace(read.case, warnings=tuple(_without_folders(said, found) for said in read.case.warnings)))
+    read = replace(read, case=replace(read.case, warnings=tuple(_as_kept(said, found) for said in read.case.warnings)))
     for warning in read.case.warnings:
         reporter.warning(warning)
-    return replace(read, case=replace(read.case, identified=found.identified))
+    identified = found.identified if found.names or found.sources else found.identified.without_names()
+    return replace(read, case=replace(read.case, identified=identified))
 
 
-def _without_folders(text: str, found: Found) -> str:
-    """A sentence that is kept with the result, in which files are called by their names alone."""
+def _as_kept(text: str, found: Found) -> str:
+    """A sentence that is kept with the result: files are called by their names alone, or not at all where the user named the case."""
     paths = [volume.path for volume in found.images.volumes.values() if volume.path is not None]
     paths += [file for source in found.sources.values() for file in source.files[:1]]
     folders = {str(parent) for path in paths for parent in (path.parent, path.resolve().parent)}
     for folder in sorted(folders, key=len, reverse=True):
         text = text.replace(f"{folder}{os.sep}", "")
+    if not found.names and not found.sources:
+        called = [use.name for use in found.identified.used] + [name for name, _ in found.identified.unused]
+        called += [path.name for path in paths] + [path.name.split(".")[0] for path in paths]
+        for name in sorted(called, key=len, reverse=True):
+            text = text.replace(name, AN_IMAGE)
     return text

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 CERTAIN, LIKELY, GUESS = "certain", "likely", "guess"
+AN_IMAGE = "an image"
 
 
 @dataclass(frozen=True)
@@ -31,12 +33,21 @@ class Identified:
         used = [f"{use.sequence}: {use.name} ({use.certainty}: {use.reason})" for use in self.used]
         return used + [f"not used: {name} ({why})" for name, why in self.unused]
 
+    def without_names(self) -> Identified:
+        """The same without what the files are called: images that are used are named by their sequence."""
+        used = (replace(use, name=f"the {use.sequence} image", reason=_unquoted(use.reason)) for use in self.used)
+        return Identified(tuple(used), tuple((AN_IMAGE, _unquoted(why)) for _, why in self.unused))
+
     def record(self) -> dict[str, Any]:
         """Plain values for the provenance and the "inputs" event."""
         return {
             "used": [{"sequence": u.sequence, "name": u.name, "certainty": u.certainty, "reason": u.reason} for u in self.used],
             "unused": [{"name": name, "reason": why} for name, why in self.unused],
         }
+
+
+def _unquoted(reason: str) -> str:
+    return re.sub('"[^"]*"', "its name", reason)
 
 
 def lines_of(record: dict[str, Any]) -> list[str]:
