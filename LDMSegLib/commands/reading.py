@@ -104,13 +104,11 @@ def read_folder(
     """
     files = _images_below(folder)
     if _is_study(folder, specification, wanted=bool(numbers)):
-        found = _read_study(folder, specification, id or folder.resolve().name, numbers or {}, rules)
+        found = _read_study(folder, specification, id, numbers or {}, rules)
         if not files:
             return found
-        note = (
-            f"{len(files)} image file(s) beside the DICOM series were not read, such as {files[0].relative_to(folder)}; give the files "
-            "themselves to use them"
-        )
+        note = f"{len(files)} image file(s) beside the DICOM series were not read, such as {files[0].name}; give the "
+            "files themselves to use them"
         return replace(found, notes=(*found.notes, note))
     if files or not _is_dicom(folder):
         if numbers:
