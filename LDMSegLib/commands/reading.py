@@ -107,8 +107,10 @@ def read_folder(
         found = _read_study(folder, specification, id, numbers or {}, rules)
         if not files:
             return found
-        note = f"{len(files)} image file(s) beside the DICOM series were not read, such as {files[0].name}; give the "
-            "files themselves to use them"
+        note = (
+            f"{len(files)} image file(s) beside the DICOM series were not read, such as {files[0].name}; give the files themselves to "
+            "use them"
+        )
         return replace(found, notes=(*found.notes, note))
     if files or not _is_dicom(folder):
         if numbers:
