@@ -5,50 +5,50 @@ from pathlib import Path
 import ctk
 import qt
 import slicer
-from LDMSegModule.BackgroundRun import BackgroundRun
-from LDMSegModule.BrainPanel import BrainPanel, BrainWidgets
-from LDMSegModule.CaseExport import CaseExport
-from LDMSegModule.Dialogs import Dialogs
-from LDMSegModule.Guard import Guard
-from LDMSegModule.InputsPanel import InputRow, InputsPanel
-from LDMSegModule.Installation import Installation
-from LDMSegModule.ModelManager import ModelManager
-from LDMSegModule.ModelsPanel import ModelsPanel, ModelsWidgets
-from LDMSegModule.MoreMenu import MoreMenu
-from LDMSegModule.Notice import Notice
-from LDMSegModule.OverlayPanel import OverlayPanel, OverlayWidgets
-from LDMSegModule.PaceMemory import PaceMemory
-from LDMSegModule.ParameterLink import ParameterLink
-from LDMSegModule.Parameters import SEQUENCES, Parameters
-from LDMSegModule.PatientSample import PatientSample
-from LDMSegModule.Preflight import Preflight
-from LDMSegModule.PreparationView import PreparationView, PreparationWidgets
-from LDMSegModule.PythonCommand import PythonCommand
-from LDMSegModule.Readiness import Readiness
-from LDMSegModule.RegionsView import RegionsView, RegionsWidgets
-from LDMSegModule.Result import THRESHOLD_ATTRIBUTE
-from LDMSegModule.ResultFiles import PREPARATION, ResultFiles
-from LDMSegModule.ResultImport import ResultImport
-from LDMSegModule.ReviewPanel import ReviewPanel, ReviewParts, ReviewWidgets
-from LDMSegModule.RunControl import RunControl
-from LDMSegModule.RunFolders import RunFolders
-from LDMSegModule.SamplePanel import SamplePanel
-from LDMSegModule.SceneWatch import SceneWatch
-from LDMSegModule.SegmentEditor import SegmentEditor
-from LDMSegModule.SegmentJob import SegmentJob
-from LDMSegModule.SegmentPanel import SegmentPanel, SegmentWidgets
-from LDMSegModule.SequenceGuess import SequenceGuess
-from LDMSegModule.SequencesView import SequencesView, SequencesWidgets
-from LDMSegModule.SettingsPanel import SettingsPanel, SettingsWidgets
-from LDMSegModule.SetupPanel import SetupPanel, SetupWidgets
-from LDMSegModule.SlicerInstaller import SlicerInstaller
-from LDMSegModule.SyntheticImport import SyntheticImport
-from LDMSegModule.SyntheticPanel import SyntheticPanel, SyntheticWidgets
-from LDMSegModule.SyntheticVolume import load_synthetic
-from LDMSegModule.Terminology import Terminology
-from LDMSegModule.ThresholdPanel import ThresholdPanel
-from LDMSegModule.VolumeFacts import VolumeFacts
-from LDMSegModule.VolumesView import VolumesView
+from LDMSegModule.checks.PaceMemory import PaceMemory
+from LDMSegModule.checks.Preflight import Preflight
+from LDMSegModule.install.Installation import Installation
+from LDMSegModule.install.ModelManager import ModelManager
+from LDMSegModule.install.SlicerInstaller import SlicerInstaller
+from LDMSegModule.panels.BrainPanel import BrainPanel, BrainWidgets
+from LDMSegModule.panels.Dialogs import Dialogs
+from LDMSegModule.panels.Guard import Guard
+from LDMSegModule.panels.InputsPanel import InputRow, InputsPanel
+from LDMSegModule.panels.ModelsPanel import ModelsPanel, ModelsWidgets
+from LDMSegModule.panels.MoreMenu import MoreMenu
+from LDMSegModule.panels.Notice import Notice
+from LDMSegModule.panels.OverlayPanel import OverlayPanel, OverlayWidgets
+from LDMSegModule.panels.PreparationView import PreparationView, PreparationWidgets
+from LDMSegModule.panels.Readiness import Readiness
+from LDMSegModule.panels.RegionsView import RegionsView, RegionsWidgets
+from LDMSegModule.panels.ReviewPanel import ReviewPanel, ReviewParts, ReviewWidgets
+from LDMSegModule.panels.SamplePanel import SamplePanel
+from LDMSegModule.panels.SegmentEditor import SegmentEditor
+from LDMSegModule.panels.SegmentJob import SegmentJob
+from LDMSegModule.panels.SegmentPanel import SegmentPanel, SegmentWidgets
+from LDMSegModule.panels.SequencesView import SequencesView, SequencesWidgets
+from LDMSegModule.panels.SettingsPanel import SettingsPanel, SettingsWidgets
+from LDMSegModule.panels.SetupPanel import SetupPanel, SetupWidgets
+from LDMSegModule.panels.SyntheticPanel import SyntheticPanel, SyntheticWidgets
+from LDMSegModule.panels.ThresholdPanel import ThresholdPanel
+from LDMSegModule.panels.VolumesView import VolumesView
+from LDMSegModule.parameters.ParameterLink import ParameterLink
+from LDMSegModule.parameters.Parameters import SEQUENCES, Parameters
+from LDMSegModule.process.BackgroundRun import BackgroundRun
+from LDMSegModule.process.PythonCommand import PythonCommand
+from LDMSegModule.process.RunControl import RunControl
+from LDMSegModule.process.RunFolders import RunFolders
+from LDMSegModule.result.Result import THRESHOLD_ATTRIBUTE
+from LDMSegModule.result.ResultFiles import PREPARATION, ResultFiles
+from LDMSegModule.result.ResultImport import ResultImport
+from LDMSegModule.result.SyntheticImport import SyntheticImport
+from LDMSegModule.scene.CaseExport import CaseExport
+from LDMSegModule.scene.PatientSample import PatientSample
+from LDMSegModule.scene.SceneWatch import SceneWatch
+from LDMSegModule.scene.SequenceGuess import SequenceGuess
+from LDMSegModule.scene.SyntheticVolume import load_synthetic
+from LDMSegModule.scene.Terminology import Terminology
+from LDMSegModule.scene.VolumeFacts import VolumeFacts
 from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.ScriptedLoadableModule import (

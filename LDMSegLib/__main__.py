@@ -2,7 +2,7 @@
 
 import sys
 
-from LDMSegLib.cli import main
+from LDMSegLib.cli.entry_point import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -110,10 +110,11 @@ class Mode:
     """One way to sample: which sampler, how many steps, how many members by default, which networks.
 
     `timesteps` fixes the training timesteps a distilled network was trained at (else they are spaced by the sampler).
-    `views`, 1 to 8, in how many ways the members look at the MRI (see `LDMSegLib.views`).
-    `direct`, from 0 to below 1, is the share of each member that is the conditioning network's own answer (see `LDMSegLib.members`).
+    `views`, 1 to 8, in how many ways the members look at the MRI (see `LDMSegLib.inference.tta`).
+    `direct`, from 0 to below 1, is the share of each member that is the conditioning network's own answer (see
+    `LDMSegLib.inference.ensemble`).
     `attenuation`, above 0 and at most 1, says how far the members of a view agree on that answer; 1 = it is the same for all, the
-    smaller the more each leans its own way (see `LDMSegLib.intercepts`).
+    smaller the more each leans its own way (see `LDMSegLib.inference.intercepts`).
     """
 
     sampler: str
@@ -154,7 +155,7 @@ class Range:
 
 @dataclass(frozen=True)
 class Plausibility:
-    """What is usual in cases like those the model has learnt from: name of a measure (see `results.plausibility`) → range.
+    """What is usual in cases like those the model has learnt from: name of a measure (see `postprocessing.out_of_distribution`) → range.
 
     What has no range is not checked; empty = no check at all.
     """
@@ -172,9 +173,9 @@ class Term:
 
 @dataclass(frozen=True)
 class ShapeOdds:
-    """How much likelier a shape is among real masks than among drawn ones (see `LDMSegLib.shape_odds`).
+    """How much likelier a shape is among real masks than among drawn ones (see `LDMSegLib.synthesis.shape_prior`).
 
-    `terms`: statistic of `metrics.shapes` → what it adds to the log odds; empty = every shape is as good.
+    `terms`: statistic of `synthesis.shapes` → what it adds to the log odds; empty = every shape is as good.
     `highest`: log odds from which on a mask is always kept.
     `kept`: share of the draws that was kept when this was learnt, of those that lay in the brain.
     """

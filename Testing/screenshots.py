@@ -32,7 +32,7 @@ def main(documentation: Path = ROOT / "Documentation") -> None:
         (image,) = patient.glob("*t1c.nii.gz")
         _run("-m", "LDMSegLib", "synthesize", "-n", MASKS, "--seed", MASKS_SEED, "--like", image, "-o", masks)
         shutil.copyfile(result / "report.png", documentation / "report.png")
-        _run(ROOT / "Testing" / "slicer" / "screenshots.py", patient, result, masks, screenshots)
+        _run(ROOT / "Testing" / "mrml" / "screenshots.py", patient, result, masks, screenshots)
         _run(ROOT / "Testing" / "panel" / "screenshots.py", patient, result, prepared, screenshots)
     for file in (documentation / "report.png", *sorted(screenshots.glob("*.png"))):
         _in_few_colours(file)

@@ -17,17 +17,17 @@ from pathlib import Path
 
 import numpy as np
 
-from LDMSegLib.cases.case import load_case
-from LDMSegLib.cases.naming import assign, tokens
-from LDMSegLib.cases.read import read_label_map
+from LDMSegLib.cases.assemble import load_case
 from LDMSegLib.errors import InputError
-from LDMSegLib.metrics.calibration import expected_calibration_error, surroundings
+from LDMSegLib.evaluation.calibration import expected_calibration_error, surroundings
+from LDMSegLib.inference.segment import Settings, segment
+from LDMSegLib.io.nifti_in import read_label_map
 from LDMSegLib.models.bundle import find_bundle, save_specification
 from LDMSegLib.models.device import choose_device
 from LDMSegLib.models.model import Model, sampling_mode
-from LDMSegLib.results.calibrate import calibrate
-from LDMSegLib.results.labels import region_masks
-from LDMSegLib.segment import Settings, segment
+from LDMSegLib.postprocessing.calibration import calibrate
+from LDMSegLib.postprocessing.regions import region_masks
+from LDMSegLib.sequences.naming import assign, tokens
 from LDMSegLib.specification import Calibration, Region
 from Training.command import one_sentence
 from Training.configuration import Configuration, read_configuration

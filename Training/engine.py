@@ -22,8 +22,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.tensorboard import SummaryWriter
 
-from LDMSegLib.allocator import keep_freed_memory
 from LDMSegLib.errors import InputError
+from Training.allocator import keep_freed_memory
 from Training.checkpoints import begin, phase_folder, read_checkpoint, resume, save
 from Training.command import one_sentence
 from Training.configuration import Configuration, Phase, read_configuration

@@ -3,8 +3,8 @@
     python -m Training.evened --config Training/configs/small.json --data DATA --run runs/small [--copies N] [--seed N]
 
 Writes `run/data/evened/<case>_<k>.npz` beside the cases that `Training.prepare` has written, for the phases whose `evened` is not 0.
-N4 takes away some of a large lesion's contrast along with the shading (see LDMSegLib/cases/shading.py); a network that has not seen
-that loses such lesions.
+N4 takes away some of a large lesion's contrast along with the shading (see LDMSegLib/preprocessing/bias_field.py); a network that has not
+seen that loses such lesions.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from LDMSegLib.cases.geometry import bounding_box
-from LDMSegLib.cases.grid import to_grid
-from LDMSegLib.cases.intensity import background, normalise
-from LDMSegLib.cases.naming import assign
-from LDMSegLib.cases.shading import logarithmic_field
-from LDMSegLib.cases.volume import Volume
 from LDMSegLib.errors import InputError
+from LDMSegLib.preprocessing.bias_field import logarithmic_field
+from LDMSegLib.preprocessing.normalisation import background, normalise
+from LDMSegLib.sequences.naming import assign
+from LDMSegLib.spatial.geometry import bounding_box
+from LDMSegLib.spatial.model_grid import to_grid
+from LDMSegLib.spatial.volume import Volume
 from Training.augmentation import smooth_field
 from Training.command import one_sentence
 from Training.configuration import Configuration, read_configuration

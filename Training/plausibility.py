@@ -3,8 +3,8 @@
     python -m Training.plausibility --config Training/configs/small.json --bundle BUNDLE --run runs/small
 
 Every prepared training case that has a tumour is segmented by the bundle; its images and its result are measured as a
-user's will be (`LDMSegLib.examine`). Volumes and parts are also learnt from the label maps that come without images, contrasts
-from the lesion crops. The bundle's metadata is rewritten; its weights stay.
+user's will be (`LDMSegLib.postprocessing.ood_measures`). Volumes and parts are also learnt from the label maps that come without images,
+contrasts from the lesion crops. The bundle's metadata is rewritten; its weights stay.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from pathlib import Path
 
 import numpy as np
 
-from LDMSegLib.cases.canvas import placed_blank
-from LDMSegLib.cases.intensity import background
-from LDMSegLib.cases.space import find_space
 from LDMSegLib.diffusion.statistics import RunningStatistics
 from LDMSegLib.errors import InputError
-from LDMSegLib.examine import examine
-from LDMSegLib.members import draw, read
+from LDMSegLib.inference.ensemble import draw, read
 from LDMSegLib.models.bundle import find_bundle, save_specification
 from LDMSegLib.models.device import choose_device
 from LDMSegLib.models.model import Model, sampling_mode
-from LDMSegLib.results.calibrate import uncalibrated
-from LDMSegLib.results.labels import nest
-from LDMSegLib.results.plausibility import Measures, contrast_measures, result_measures
+from LDMSegLib.postprocessing.calibration import uncalibrated
+from LDMSegLib.postprocessing.ood_measures import examine
+from LDMSegLib.postprocessing.out_of_distribution import Measures, contrast_measures, result_measures
+from LDMSegLib.postprocessing.regions import nest
+from LDMSegLib.preprocessing.normalisation import background
+from LDMSegLib.spatial.atlas import find_space
 from LDMSegLib.specification import Plausibility, Range
+from LDMSegLib.synthesis.canvas import placed_blank
 from Training.command import one_sentence
 from Training.configuration import Configuration, read_configuration
 

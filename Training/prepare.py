@@ -22,10 +22,10 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
-from LDMSegLib.cases.grid import PlacedGrid, place, to_grid
-from LDMSegLib.cases.intensity import background, normalise
-from LDMSegLib.cases.naming import assign, tokens
 from LDMSegLib.errors import InputError
+from LDMSegLib.preprocessing.normalisation import background, normalise
+from LDMSegLib.sequences.naming import assign, tokens
+from LDMSegLib.spatial.model_grid import PlacedGrid, place, to_grid
 from LDMSegLib.specification import to_dict
 from Training.command import one_sentence
 from Training.configuration import Configuration, read_configuration

@@ -2,9 +2,9 @@
 
     python -m Training.shape_odds --config Training/configs/small.json --bundle BUNDLE --run runs/small
 
-A logistic regression on the numbers of `metrics.shapes` tells real label maps from drawn masks; its log odds are what
-`LDMSegLib.shape_odds` keeps masks by. It sees half of the label maps (`learnt_from`), so that the other half can judge what is kept
-(`Testing.benchmarks.synthesis`). The bundle's metadata is rewritten; its weights stay.
+A logistic regression on the numbers of `synthesis.shapes` tells real label maps from drawn masks; its log odds are what
+`LDMSegLib.synthesis.shape_prior` keeps masks by. It sees half of the label maps (`learnt_from`), so that the other half can judge what is
+kept (`Testing.benchmarks.synthesis`). The bundle's metadata is rewritten; its weights stay.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from pathlib import Path
 
 import numpy as np
 
-from LDMSegLib.cases.canvas import Canvas, placed_blank
-from LDMSegLib.cases.space import find_space
 from LDMSegLib.errors import InputError
-from LDMSegLib.metrics.distances import logistic_regression, standardise
-from LDMSegLib.metrics.shapes import feature_matrix
+from LDMSegLib.evaluation.distances import logistic_regression, standardise
 from LDMSegLib.models.bundle import find_bundle, save_specification
 from LDMSegLib.models.device import choose_device
 from LDMSegLib.models.model import Model, sampling_mode
-from LDMSegLib.results.labels import region_masks
-from LDMSegLib.screening import Mask, Wish
-from LDMSegLib.shape_odds import keeping_probability, log_odds, shape_on_model_grid
+from LDMSegLib.postprocessing.regions import region_masks
+from LDMSegLib.spatial.atlas import find_space
 from LDMSegLib.specification import ShapeOdds, Term
-from LDMSegLib.synthesize import synthesize
+from LDMSegLib.synthesis.acceptance import Mask, Wish
+from LDMSegLib.synthesis.canvas import Canvas, placed_blank
+from LDMSegLib.synthesis.shape_prior import keeping_probability, log_odds, shape_on_model_grid
+from LDMSegLib.synthesis.shapes import feature_matrix
+from LDMSegLib.synthesis.synthesize import synthesize
 from Training.command import one_sentence
 from Training.configuration import Configuration, read_configuration
 
@@ -44,7 +44,7 @@ def fit(real: Shapes, drawn: Shapes, ridge: float, always: float) -> ShapeOdds:
     """The odds of a shape among real masks against drawn ones.
 
     Args:
-        real, drawn: statistics of masks, `shape_odds.shape_on_model_grid`.
+        real, drawn: statistics of masks, `shape_prior.shape_on_model_grid`.
         ridge: weight of the squared coefficients, per statistic in units of its SD among real masks.
         always: of the drawn masks the share with the highest odds that is always kept. Small: nearer to the real ones, fewer kept.
 

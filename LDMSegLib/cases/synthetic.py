@@ -17,9 +17,9 @@ import nibabel as nib
 import numpy as np
 from scipy import ndimage
 
-from LDMSegLib.cases.geometry import resample_to
-from LDMSegLib.cases.volume import Volume
 from LDMSegLib.errors import InputError, OutputError
+from LDMSegLib.spatial.geometry import resample_to
+from LDMSegLib.spatial.volume import Volume
 
 NAME = "synthetic_patient"
 DESCRIPTION = b"SYNTHETIC image, not a person"

@@ -1,1 +1,1 @@
-"""How well results agree with references."""
+"""Metrics, the matching of results with references, and statistics over a cohort."""

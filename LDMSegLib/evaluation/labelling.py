@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from LDMSegLib.errors import InputError
-from LDMSegLib.results.labels import label_values
+from LDMSegLib.postprocessing.regions import label_values
 from LDMSegLib.specification import Specification
 
 OWN = "bundle"

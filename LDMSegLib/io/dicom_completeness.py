@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from LDMSegLib.cases.dicom_slices import Slice
-from LDMSegLib.cases.dicom_stack import Damaged, Stack
+from LDMSegLib.io.dicom_slices import Slice
+from LDMSegLib.io.dicom_stack import Damaged, Stack
 
 # A header's spacing is met within this share. Slices may have gaps: of their thickness alone more is allowed.
 SAME_SPACING, WIDEST_GAP = 0.1, 0.6

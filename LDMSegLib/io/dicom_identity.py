@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from itertools import combinations
 
-from LDMSegLib.cases.dicom import Series
-from LDMSegLib.cases.dicom_slices import Identity
 from LDMSegLib.errors import InputError
+from LDMSegLib.io.dicom_series import Series
+from LDMSegLib.io.dicom_slices import Identity
 
 
 def reject_different_patients(series: Sequence[Series]) -> list[str]:

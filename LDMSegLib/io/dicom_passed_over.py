@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from LDMSegLib.cases.dicom import Study
+from LDMSegLib.io.dicom_series import Study
 
 _MOST = 8
 

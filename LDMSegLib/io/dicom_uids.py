@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from LDMSegLib.cases.dicom_slices import Slice
+from LDMSegLib.io.dicom_slices import Slice
 
 # So many images of one description, direction and size, each in a series of its own, are the slices of one volume.
 FEWEST_SCATTERED = 4

@@ -7,9 +7,9 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from LDMSegLib.cases.toolkit import simpleitk
 from LDMSegLib.errors import InputError
 from LDMSegLib.io.endings import ITK
+from LDMSegLib.optional import simpleitk
 
 
 def is_itk_image(path: Path) -> bool:

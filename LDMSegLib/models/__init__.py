@@ -1,0 +1,1 @@
+"""Bundles on disk and the networks in them: layout, weights, conversion, export."""

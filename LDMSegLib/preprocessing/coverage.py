@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from LDMSegLib.cases.checks import Findings
-from LDMSegLib.cases.volume import Volume
+from LDMSegLib.preprocessing.quality import Findings
+from LDMSegLib.spatial.volume import Volume
 
 # One end of a stack that is this much short of the others', while the other end is not, was not planned so.
 SHORT_MM = 10.0
@@ -85,7 +85,7 @@ def unseen_stripped_brains(volumes: Mapping[str, Volume], findings: Mapping[str,
 
     Args:
         volumes: by sequence.
-        findings: of `checks.inspect`, by sequence.
+        findings: of `quality.inspect`, by sequence.
     """
     stripped = {name: volume for name, volume in volumes.items() if not findings[name].skull}
     said = []

@@ -11,20 +11,20 @@ from dataclasses import replace
 import nibabel as nib
 import numpy as np
 
-from LDMSegLib.cases.agreement import comparison
-from LDMSegLib.cases.checks import Findings
-from LDMSegLib.cases.fit import DOUBTFUL
-from LDMSegLib.cases.geometry import coverage
-from LDMSegLib.cases.registration import Registration
-from LDMSegLib.cases.volume import Volume
 from LDMSegLib.errors import InputError
+from LDMSegLib.preprocessing.quality import Findings
+from LDMSegLib.preprocessing.registration import Registration
+from LDMSegLib.preprocessing.registration_quality import DOUBTFUL
+from LDMSegLib.preprocessing.similarity import comparison
+from LDMSegLib.spatial.geometry import coverage
+from LDMSegLib.spatial.volume import Volume
 
 # Of 36 pairs of sequences of 12 prepared glioma cases the mirror image agreed 0.24 to 0.70 times as well as the image itself
 # (normalised mutual information at 4 mm): mirrored by mistake it is 1.4 times and more.
 LEAST_BETTER, LEAST_AGREEMENT = 1.25, 0.05
 _COARSE_MM, _SHIFTS_MM = 4.0, (-4.0, 0.0, 4.0)
 
-# Of the sequences of a raw exam 3.4 and 4.6 were found (see `agreement.distinctness`), mirrored from side to side 2.0 and 2.3. Below this
+# Of the sequences of a raw exam 3.4 and 4.6 were found (see `similarity.distinctness`), mirrored from side to side 2.0 and 2.3. Below this
 # the mirror image is registered too.
 SUSPICIOUS = 3.0
 
@@ -36,7 +36,7 @@ def reject_mirrored_in_place(volumes: Mapping[str, Volume], findings: Mapping[st
 
     Args:
         volumes: by sequence, lying where their headers say.
-        findings: of `checks.inspect`, by sequence.
+        findings: of `quality.inspect`, by sequence.
         reference: the sequence compared with.
 
     Raises:

@@ -1,1 +1,1 @@
-"""What goes out: label map, probabilities, variance, uncertain regions, measurements, report, result folder."""
+"""A finished segmentation, its provenance and how it is saved."""

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from LDMSegLib.results.labels import region_masks
-from LDMSegLib.results.measurements import Volume
-from LDMSegLib.results.uncertain_regions import UncertainRegion
+from LDMSegLib.postprocessing.regions import region_masks
+from LDMSegLib.postprocessing.uncertainty import UncertainRegion
+from LDMSegLib.postprocessing.volumes import Volume
 from LDMSegLib.specification import Label, Region
 
 

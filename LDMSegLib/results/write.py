@@ -12,10 +12,11 @@ import nibabel as nib
 import numpy as np
 
 from LDMSegLib.errors import BundleError
-from LDMSegLib.results import measurements, uncertain_regions
-from LDMSegLib.results.folder import PROVENANCE, result_folder
-from LDMSegLib.results.labels import label_values
-from LDMSegLib.results.nifti import write_nifti
+from LDMSegLib.io.atomic_folder import PROVENANCE, result_folder
+from LDMSegLib.io.nifti_out import write_nifti
+from LDMSegLib.postprocessing import uncertainty
+from LDMSegLib.postprocessing import volumes as measurements
+from LDMSegLib.postprocessing.regions import label_values
 from LDMSegLib.results.provenance import file_sha256, plain, to_json
 from LDMSegLib.results.segmentation import Segmentation
 
@@ -35,7 +36,7 @@ def write_segmentation(
     """Write everything there is to keep of a segmentation; the folder appears complete or not at all.
 
     Args:
-        folder: Where; see `folder.check_output` for what may be replaced.
+        folder: Where; see `atomic_folder.check_output` for what may be replaced.
         segmentation: The result.
         reference: Header of the reference sequence, whose geometry is copied byte for byte; without one the header is
             made from the segmentation's affine.
@@ -69,7 +70,7 @@ def write_segmentation(
             (temporary / name).write_bytes(content)
         titles = {region.name: region.title for region in segmentation.regions}
         volumes = measurements.to_csv(measurements.to_rows(segmentation.volumes, titles), ("region", "title"))
-        places = measurements.to_csv(uncertain_regions.to_rows(segmentation.uncertain_regions), uncertain_regions.COLUMNS)
+        places = measurements.to_csv(uncertainty.to_rows(segmentation.uncertain_regions), uncertainty.COLUMNS)
         (temporary / "volumes.csv").write_text(volumes, encoding="utf-8", newline="")
         (temporary / "uncertain_regions.csv").write_text(places, encoding="utf-8", newline="")
         names = sorted(file.name for file in temporary.iterdir())

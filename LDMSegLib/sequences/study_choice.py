@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 import nibabel as nib
 import numpy as np
 
-from LDMSegLib.cases.candidates import Candidate, Identification
-from LDMSegLib.cases.dicom import Series
-from LDMSegLib.cases.identify import identify
-from LDMSegLib.cases.volume import Volume
 from LDMSegLib.errors import InputError
 from LDMSegLib.io.dicom_identity import dated
+from LDMSegLib.io.dicom_series import Series
+from LDMSegLib.sequences.candidates import Candidate, Identification
+from LDMSegLib.sequences.identify import identify
+from LDMSegLib.spatial.volume import Volume
 from LDMSegLib.specification import Sequence
 
 # A brain from side to side, front to back and top to bottom, mm: a field of view of less shows a part of it.

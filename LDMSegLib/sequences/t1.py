@@ -45,7 +45,7 @@ class T1Image:
 
 
 class Comparison(Protocol):
-    """What two T1 images tell by clock and grey values, see `cases.t1_pair.Told`."""
+    """What two T1 images tell by clock and grey values, see `sequences.t1_pair.Told`."""
 
     @property
     def after(self) -> int: ...

@@ -18,18 +18,18 @@ from pathlib import Path
 
 import numpy as np
 
-from LDMSegLib.cases.case import load_case
-from LDMSegLib.cases.naming import find_case
-from LDMSegLib.metrics.bootstrap import bootstrap_interval
-from LDMSegLib.metrics.calibration import error_detection, expected_calibration_error, filtered_dice, surroundings
-from LDMSegLib.metrics.evaluation import case_rows
-from LDMSegLib.metrics.lesionwise import dice
+from LDMSegLib.cases.assemble import load_case
+from LDMSegLib.evaluation.bootstrap import bootstrap_interval
+from LDMSegLib.evaluation.calibration import error_detection, expected_calibration_error, filtered_dice, surroundings
+from LDMSegLib.evaluation.evaluation import case_rows
+from LDMSegLib.evaluation.lesionwise import dice
+from LDMSegLib.inference.segment import Settings, segment
 from LDMSegLib.models.bundle import find_bundle, load_networks
 from LDMSegLib.models.device import choose_device
 from LDMSegLib.models.model import Model, sampling_mode
-from LDMSegLib.results.labels import label_map, region_masks
-from LDMSegLib.results.measurements import Volume, to_csv, voxel_ml
-from LDMSegLib.segment import Settings, segment
+from LDMSegLib.postprocessing.regions import label_map, region_masks
+from LDMSegLib.postprocessing.volumes import Volume, to_csv, voxel_ml
+from LDMSegLib.sequences.naming import find_case
 from Testing.benchmarks.process import machine, table
 from Testing.benchmarks.real_data import case_folders, truth
 from Testing.benchmarks.rival import answers

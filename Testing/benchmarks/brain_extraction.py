@@ -18,15 +18,15 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from LDMSegLib.cases.brain import METHODS, find_brain, whole_brain
-from LDMSegLib.cases.geometry import bounding_box
-from LDMSegLib.cases.read import read_volume
-from LDMSegLib.cases.registration import register
-from LDMSegLib.cases.volume import Volume
 from LDMSegLib.errors import InputError
-from LDMSegLib.metrics.lesionwise import dice
+from LDMSegLib.evaluation.lesionwise import dice
+from LDMSegLib.io.nifti_in import read_volume
 from LDMSegLib.models.bundle import find_bundle
-from LDMSegLib.results.labels import region_masks
+from LDMSegLib.postprocessing.regions import region_masks
+from LDMSegLib.preprocessing.registration import register
+from LDMSegLib.preprocessing.skull_strip import METHODS, find_brain, whole_brain
+from LDMSegLib.spatial.geometry import bounding_box
+from LDMSegLib.spatial.volume import Volume
 from Testing.benchmarks.make_raw import make_raw
 from Testing.benchmarks.process import machine, table
 from Testing.benchmarks.raw_common import onto

@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from LDMSegLib.cases.grid import from_grid, place, to_grid
-from LDMSegLib.metrics.lesionwise import dice
+from LDMSegLib.evaluation.lesionwise import dice
 from LDMSegLib.models.bundle import find_bundle
 from LDMSegLib.models.device import choose_device
 from LDMSegLib.models.model import Model
-from LDMSegLib.results.labels import nest, region_masks
+from LDMSegLib.postprocessing.regions import nest, region_masks
+from LDMSegLib.spatial.model_grid import from_grid, place, to_grid
 from Testing.benchmarks.process import machine, table
 from Testing.benchmarks.real_data import case_folders, truth
 

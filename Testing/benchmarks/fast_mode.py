@@ -22,15 +22,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from LDMSegLib.cases.case import load_case
-from LDMSegLib.cases.naming import find_case
-from LDMSegLib.metrics.lesionwise import dice
+from LDMSegLib.cases.assemble import load_case
+from LDMSegLib.evaluation.lesionwise import dice
+from LDMSegLib.inference.segment import Settings, segment
 from LDMSegLib.models.bundle import Bundle, find_bundle, load_networks
 from LDMSegLib.models.device import choose_device
 from LDMSegLib.models.model import Model, sampling_mode
-from LDMSegLib.results.labels import region_masks
-from LDMSegLib.results.measurements import to_csv
-from LDMSegLib.segment import Settings, segment
+from LDMSegLib.postprocessing.regions import region_masks
+from LDMSegLib.postprocessing.volumes import to_csv
+from LDMSegLib.sequences.naming import find_case
 from LDMSegLib.specification import Calibration, Mode, Specification
 from Testing.benchmarks.process import machine, table
 from Testing.benchmarks.real_data import truth, validation_folders

@@ -2,7 +2,7 @@
 
     python -m Testing.benchmarks.identification [--write]
 
-Every case is judged by a table made without it (leave one out). --write makes LDMSegLib/cases/contrast_table.py anew from all.
+Every case is judged by a table made without it (leave one out). --write makes LDMSegLib/sequences/appearance_table.py anew from all.
 The question asked of the images is the hardest one: four volumes without any name or header.
 """
 
@@ -17,16 +17,16 @@ from unittest import mock
 
 import numpy as np
 
-from LDMSegLib.cases import contrast, contrast_table
-from LDMSegLib.cases.identify import LEAST_PROBABILITY
-from LDMSegLib.cases.read import read_volume
-from LDMSegLib.cases.t1_pair import LEAST_REACH, split_t1
+from LDMSegLib.io.nifti_in import read_volume
+from LDMSegLib.sequences import appearance, appearance_table
+from LDMSegLib.sequences.identify import LEAST_PROBABILITY
+from LDMSegLib.sequences.t1_pair import LEAST_REACH, split_t1
 from Testing.benchmarks.process import table
 from Testing.benchmarks.real_data import ROOT
 
 NAMES = ("t1n", "t1c", "t2w", "t2f")
 SHRINK = 0.1
-TABLE = Path(__file__).parents[2] / "LDMSegLib/cases/contrast_table.py"
+TABLE = Path(__file__).parents[2] / "LDMSegLib/sequences/appearance_table.py"
 
 
 def main() -> None:
@@ -45,7 +45,7 @@ def main() -> None:
 
 def features_of(folder: Path) -> dict[str, np.ndarray]:
     """Features of a case's four images."""
-    return {name: contrast.measure(read_volume(next(folder.glob(f"*{name}*.nii.gz")))) for name in NAMES}
+    return {name: appearance.measure(read_volume(next(folder.glob(f"*{name}*.nii.gz")))) for name in NAMES}
 
 
 def fit(cases: list[Mapping[str, np.ndarray]]) -> tuple[dict[str, np.ndarray], np.ndarray]:
@@ -63,8 +63,8 @@ def judged(measured: Mapping[str, Mapping[str, np.ndarray]]) -> str:
     asked, wrong, right, pairs = [], [], 0, [0, 0, 0]
     for case, features in measured.items():
         means, precision = fit([f for name, f in measured.items() if name != case])
-        with mock.patch.multiple(contrast_table, MEANS=means, PRECISION=precision):
-            way, probability = contrast.assign([features[n] for n in NAMES], NAMES)
+        with mock.patch.multiple(appearance_table, MEANS=means, PRECISION=precision):
+            way, probability = appearance.assign([features[n] for n in NAMES], NAMES)
             unsure = probability < LEAST_PROBABILITY or split_t1(features["t1n"], features["t1c"]) == 0
         for truth, told in enumerate(np.argsort(way)):
             confusion[truth, told] += 1
@@ -93,7 +93,7 @@ def source(means: Mapping[str, np.ndarray], precision: np.ndarray, count: int) -
         return textwrap.fill(", ".join(f"{v:.6g}" for v in values), 120, initial_indent=" " * 8, subsequent_indent=" " * 8)
 
     lines = [
-        f'"""Features of `contrast.measure` on {count} real skull-stripped cases: mean by sequence, and the inverse of their covariance.',
+        f'"""Features of `appearance.measure` on {count} real skull-stripped cases: mean by sequence, and the inverse of their covariance.',
         "",
         "Written by `python -m Testing.benchmarks.identification --write`, which also prints how well it tells them apart.",
         '"""',

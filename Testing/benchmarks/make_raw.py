@@ -19,9 +19,9 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from LDMSegLib.cases.geometry import resample_to
-from LDMSegLib.cases.read import read_volume
-from LDMSegLib.cases.volume import Volume
+from LDMSegLib.io.nifti_in import read_volume
+from LDMSegLib.spatial.geometry import resample_to
+from LDMSegLib.spatial.volume import Volume
 
 MOST_MM, MOST_DEGREES, MOST_OBLIQUE_DEGREES = 15.0, 15.0, 10.0
 THICK_MM = 5.0

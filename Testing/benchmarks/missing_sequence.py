@@ -14,15 +14,15 @@ from pathlib import Path
 
 import numpy as np
 
-from LDMSegLib.cases.case import load_case
-from LDMSegLib.cases.naming import find_case
-from LDMSegLib.metrics.evaluation import case_rows
+from LDMSegLib.cases.assemble import load_case
+from LDMSegLib.evaluation.evaluation import case_rows
+from LDMSegLib.inference.segment import Settings, segment
 from LDMSegLib.models.bundle import find_bundle
 from LDMSegLib.models.device import choose_device
 from LDMSegLib.models.model import Model, sampling_mode
-from LDMSegLib.results.labels import region_masks
-from LDMSegLib.results.measurements import to_csv
-from LDMSegLib.segment import Settings, segment
+from LDMSegLib.postprocessing.regions import region_masks
+from LDMSegLib.postprocessing.volumes import to_csv
+from LDMSegLib.sequences.naming import find_case
 from Testing.benchmarks.process import machine, table
 from Testing.benchmarks.real_data import truth, validation_folders
 

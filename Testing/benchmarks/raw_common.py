@@ -13,13 +13,25 @@ from typing import Any
 
 import numpy as np
 
-from LDMSegLib.cases import agreement, brain, brain_mask, checks, fit, geometry, plan, preparation, registration, shading, space, together
-from LDMSegLib.cases.geometry import bounding_box, resample_to
-from LDMSegLib.cases.plan import Wishes
-from LDMSegLib.cases.preparation import prepare_case
-from LDMSegLib.cases.prepared import Prepared
-from LDMSegLib.cases.space import find_space
-from LDMSegLib.cases.volume import Volume
+from LDMSegLib.preprocessing import (
+    bias_field,
+    brain_mask,
+    coregistered,
+    pipeline,
+    plan,
+    quality,
+    registration,
+    registration_quality,
+    similarity,
+    skull_strip,
+)
+from LDMSegLib.preprocessing.pipeline import prepare_case
+from LDMSegLib.preprocessing.plan import Wishes
+from LDMSegLib.preprocessing.prepared import Prepared
+from LDMSegLib.spatial import atlas, geometry
+from LDMSegLib.spatial.atlas import find_space
+from LDMSegLib.spatial.geometry import bounding_box, resample_to
+from LDMSegLib.spatial.volume import Volume
 from LDMSegLib.specification import Specification
 
 APART_MM = 10.0
@@ -27,14 +39,27 @@ APART_MM = 10.0
 
 def code(*more: ModuleType) -> str:
     """A fingerprint of the code that is judged: figures of another version are not taken for this one's."""
-    modules = (agreement, brain, brain_mask, fit, geometry, plan, preparation, registration, shading, space, together, *more)
+    modules = (
+        similarity,
+        skull_strip,
+        brain_mask,
+        registration_quality,
+        geometry,
+        plan,
+        pipeline,
+        registration,
+        bias_field,
+        atlas,
+        coregistered,
+        *more,
+    )
     return hashlib.sha256(b"".join(Path(module.__file__).read_bytes() for module in modules)).hexdigest()[:12]
 
 
 def prepared_with_cost(id: str, volumes: Mapping[str, Volume], spec: Specification) -> tuple[Prepared, dict[str, Any]]:
     """Prepare raw volumes as `ldmseg segment` would by itself; with seconds, processor seconds, memory and warnings."""
     wall, cpu = time.monotonic(), time.process_time()
-    findings = {name: checks.inspect(volume) for name, volume in volumes.items()}
+    findings = {name: quality.inspect(volume) for name, volume in volumes.items()}
     todo = plan.plan(volumes, findings, spec.reference, Wishes())
     done = prepare_case(id, volumes, findings, spec.reference, find_space(spec.grid.space), todo, Wishes())
     unit = 1 if sys.platform == "darwin" else 1024

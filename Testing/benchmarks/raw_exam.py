@@ -22,20 +22,20 @@ from matplotlib.figure import Figure
 from scipy import ndimage, optimize
 from scipy.spatial.transform import Rotation
 
-from LDMSegLib.cases.agreement import mutual_information
-from LDMSegLib.cases.case import load_case
-from LDMSegLib.cases.geometry import resample_to
-from LDMSegLib.cases.naming import find_case
-from LDMSegLib.cases.read import read_volume
-from LDMSegLib.cases.registration import register
-from LDMSegLib.cases.volume import Volume
-from LDMSegLib.metrics.lesionwise import dice
+from LDMSegLib.cases.assemble import load_case
+from LDMSegLib.evaluation.lesionwise import dice
+from LDMSegLib.inference.segment import Settings, segment
+from LDMSegLib.io.nifti_in import read_volume
 from LDMSegLib.models.bundle import find_bundle
 from LDMSegLib.models.device import choose_device
 from LDMSegLib.models.model import Model, sampling_mode
-from LDMSegLib.results.labels import region_masks
+from LDMSegLib.postprocessing.regions import region_masks
+from LDMSegLib.preprocessing.registration import register
+from LDMSegLib.preprocessing.similarity import mutual_information
 from LDMSegLib.results.provenance import RESEARCH_USE
-from LDMSegLib.segment import Settings, segment
+from LDMSegLib.sequences.naming import find_case
+from LDMSegLib.spatial.geometry import resample_to
+from LDMSegLib.spatial.volume import Volume
 from LDMSegLib.specification import Specification
 from Testing.benchmarks.brain_extraction import EXAM, SAME, brain_figures, brain_table
 from Testing.benchmarks.process import machine, table

@@ -6,8 +6,8 @@ Each case is made raw by `make_raw` (the skull and neck are synthetic), prepared
 with the same case untouched, segmented by the same members. Registration error is the distance between where the found and the
 true transform take points of the brain, 10 mm apart, a mean for each moved sequence. Every finished case is a row in FILE at
 once, and is not done again by the same code. "As it is" and "evened" are the same raw case with all members looking at the images with
-their uneven brightness, and with all looking at those without it (`cases.shading`); otherwise it is half of them each. What is measured of
-the raw exam is told in `raw_exam`.
+their uneven brightness, and with all looking at those without it (`preprocessing.bias_field`); otherwise it is half of them each. What is
+measured of the raw exam is told in `raw_exam`.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from typing import Any
 
 import numpy as np
 
-from LDMSegLib.cases.case import load_case
-from LDMSegLib.cases.naming import find_case
-from LDMSegLib.cases.read import read_volume
+from LDMSegLib.cases.assemble import load_case
 from LDMSegLib.errors import InputError
-from LDMSegLib.metrics.lesionwise import dice
+from LDMSegLib.evaluation.lesionwise import dice
+from LDMSegLib.inference.segment import Settings, segment
+from LDMSegLib.io.nifti_in import read_volume
 from LDMSegLib.models.bundle import find_bundle
 from LDMSegLib.models.device import choose_device
 from LDMSegLib.models.model import Model, sampling_mode
-from LDMSegLib.results.labels import region_masks
-from LDMSegLib.segment import Settings, segment
+from LDMSegLib.postprocessing.regions import region_masks
+from LDMSegLib.sequences.naming import find_case
 from Testing.benchmarks import make_raw as make_raw_module
 from Testing.benchmarks.brain_extraction import EXAM, brain_figures, brain_table
 from Testing.benchmarks.make_raw import make_raw

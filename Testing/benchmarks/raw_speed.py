@@ -20,14 +20,14 @@ from unittest import mock
 import nibabel as nib
 import numpy as np
 
-from LDMSegLib.cases.case import Images, read_images
-from LDMSegLib.cases.naming import find_case
-from LDMSegLib.cases.plan import Wishes, plan
-from LDMSegLib.cases.preparation import prepare_case
-from LDMSegLib.cases.read import read_volume
-from LDMSegLib.cases.space import find_space
+from LDMSegLib.cases.assemble import Images, read_images
 from LDMSegLib.events import Silent
+from LDMSegLib.io.nifti_in import read_volume
 from LDMSegLib.models.bundle import find_bundle
+from LDMSegLib.preprocessing.pipeline import prepare_case
+from LDMSegLib.preprocessing.plan import Wishes, plan
+from LDMSegLib.sequences.naming import find_case
+from LDMSegLib.spatial.atlas import find_space
 from LDMSegLib.specification import Specification
 from Testing.benchmarks import make_raw as make_raw_module
 from Testing.benchmarks.make_raw import make_raw

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from LDMSegLib.cases.read import read_label_map
+from LDMSegLib.io.nifti_in import read_label_map
 
 ROOT = Path(os.environ.get("LDMSEG_REAL_DATA", Path(__file__).resolve().parents[2].parent / "shared" / "data"))
 

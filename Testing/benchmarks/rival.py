@@ -7,12 +7,12 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from LDMSegLib.cases.case import Case
-from LDMSegLib.cases.grid import from_grid, place
+from LDMSegLib.cases.assemble import Case
+from LDMSegLib.inference.segment import prepare
+from LDMSegLib.inference.tta import MOST, views
 from LDMSegLib.models.model import Model
-from LDMSegLib.results.labels import nest
-from LDMSegLib.segment import prepare
-from LDMSegLib.views import MOST, views
+from LDMSegLib.postprocessing.regions import nest
+from LDMSegLib.spatial.model_grid import from_grid, place
 
 
 class Answers(NamedTuple):

@@ -16,22 +16,22 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "LDMSeg"), str(ROOT / "Testing" / "slicer")]
+sys.path[:0] = [str(ROOT / "LDMSeg"), str(ROOT / "Testing" / "mrml")]
 
 import numpy as np  # noqa: E402
-from LDMSegModule.CaseExport import CaseExport  # noqa: E402
-from LDMSegModule.LiveThreshold import LiveThreshold  # noqa: E402
-from LDMSegModule.NiftiFile import NiftiFile  # noqa: E402
-from LDMSegModule.Overlay import Overlay  # noqa: E402
-from LDMSegModule.Preflight import Preflight  # noqa: E402
-from LDMSegModule.ResultImport import ResultImport  # noqa: E402
-from LDMSegModule.SequenceGuess import SequenceGuess  # noqa: E402
-from LDMSegModule.VolumeFacts import VolumeFacts  # noqa: E402
+from LDMSegModule.checks.Preflight import Preflight  # noqa: E402
+from LDMSegModule.result.LiveThreshold import LiveThreshold  # noqa: E402
+from LDMSegModule.result.Overlay import Overlay  # noqa: E402
+from LDMSegModule.result.ResultImport import ResultImport  # noqa: E402
+from LDMSegModule.scene.CaseExport import CaseExport  # noqa: E402
+from LDMSegModule.scene.NiftiFile import NiftiFile  # noqa: E402
+from LDMSegModule.scene.SequenceGuess import SequenceGuess  # noqa: E402
+from LDMSegModule.scene.VolumeFacts import VolumeFacts  # noqa: E402
 from offscreen import SliceView  # noqa: E402
 from scene import SceneWithLogics, new_scene  # noqa: E402
 
-from LDMSegLib.cases.naming import find_case  # noqa: E402
 from LDMSegLib.models.bundle import find_bundle  # noqa: E402
+from LDMSegLib.sequences.naming import find_case  # noqa: E402
 from Testing.benchmarks.process import machine, measure, table  # noqa: E402
 
 REPEATS = 5

@@ -21,21 +21,21 @@ import nibabel as nib
 import numpy as np
 from scipy import ndimage
 
-from LDMSegLib.cases.canvas import Canvas
-from LDMSegLib.cases.grid import PlacedGrid, to_grid
-from LDMSegLib.cases.space import find_space
-from LDMSegLib.metrics.bootstrap import bootstrap_interval
-from LDMSegLib.metrics.distances import SetDistance, compare_sets, wasserstein_per_feature
-from LDMSegLib.metrics.memorisation import nearest, nearest_among
-from LDMSegLib.metrics.shapes import feature_matrix, shape_statistics
+from LDMSegLib.evaluation.bootstrap import bootstrap_interval
+from LDMSegLib.evaluation.distances import SetDistance, compare_sets, wasserstein_per_feature
+from LDMSegLib.evaluation.memorisation import nearest, nearest_among
 from LDMSegLib.models.bundle import find_bundle
 from LDMSegLib.models.device import choose_device
 from LDMSegLib.models.model import Model
-from LDMSegLib.results.labels import region_masks
-from LDMSegLib.results.measurements import to_csv
-from LDMSegLib.screening import Mask, Wish
+from LDMSegLib.postprocessing.regions import region_masks
+from LDMSegLib.postprocessing.volumes import to_csv
+from LDMSegLib.spatial.atlas import find_space
+from LDMSegLib.spatial.model_grid import PlacedGrid, to_grid
 from LDMSegLib.specification import Grid, Specification
-from LDMSegLib.synthesize import synthesize
+from LDMSegLib.synthesis.acceptance import Mask, Wish
+from LDMSegLib.synthesis.canvas import Canvas
+from LDMSegLib.synthesis.shapes import feature_matrix, shape_statistics
+from LDMSegLib.synthesis.synthesize import synthesize
 from Testing.benchmarks.process import machine, table
 from Testing.benchmarks.real_data import ROOT
 from Training.prepare import BRATS_AFFINE, BRATS_CENTRE, BRATS_SHAPE

@@ -15,15 +15,15 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from LDMSegLib.cases.case import load_case
-from LDMSegLib.cases.naming import find_case
-from LDMSegLib.metrics.lesionwise import dice
+from LDMSegLib.cases.assemble import load_case
+from LDMSegLib.evaluation.lesionwise import dice
+from LDMSegLib.inference.segment import Settings, segment
 from LDMSegLib.models.bundle import find_bundle
 from LDMSegLib.models.device import choose_device
 from LDMSegLib.models.model import Model, sampling_mode
-from LDMSegLib.results.labels import region_masks
+from LDMSegLib.postprocessing.regions import region_masks
 from LDMSegLib.results.provenance import RESEARCH_USE
-from LDMSegLib.segment import Settings, segment
+from LDMSegLib.sequences.naming import find_case
 from LDMSegLib.specification import Region
 from Testing.benchmarks.real_data import truth, validation_folders
 

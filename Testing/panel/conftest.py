@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 import sys
 from pathlib import Path
@@ -10,25 +9,9 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-for folder in (HERE, HERE.parent / "slicer"):
+for folder in (HERE, HERE.parent / "mrml"):
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
-
-
-def _import_slicer() -> None:
-    """slicer-core takes every folder called "slicer" on the path for a part of itself and imports what is in it, so the
-    folder that holds our tests of that name is hidden from it."""
-    path = list(sys.path)
-    sys.path[:] = [entry for entry in path if Path(entry).resolve() != HERE.parent]
-    try:
-        importlib.import_module("slicer")
-    except ImportError:  # the tests then say themselves that they are skipped
-        pass
-    finally:
-        sys.path[:] = path
-
-
-_import_slicer()
 
 
 @pytest.fixture(scope="session")

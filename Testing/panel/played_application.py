@@ -1,4 +1,4 @@
-"""Plays the Slicer application for `Testing/slicer/in_application.py`, on the host: starts, loads the module, runs the script.
+"""Plays the Slicer application for `Testing/mrml/in_application.py`, on the host: starts, loads the module, runs the script.
 
     python played_application.py [FAULT]        (with the repository, Testing/unit and Testing/panel on PYTHONPATH)
 
@@ -17,7 +17,7 @@ import slicer
 from host import install
 from host.application import Strict
 
-SCRIPT = Path(__file__).resolve().parents[1] / "slicer" / "in_application.py"
+SCRIPT = Path(__file__).resolve().parents[1] / "mrml" / "in_application.py"
 
 FAULTS = {
     "panel": lambda module: setattr(module, "ModelsPanel", _raise),

@@ -20,7 +20,7 @@ def until_sampling(panel) -> None:
 
 
 def labels(result) -> np.ndarray:
-    from LDMSegModule.SegmentLabels import SegmentLabels
+    from LDMSegModule.scene.SegmentLabels import SegmentLabels
 
     return SegmentLabels(result.segmentation, result.original, result.labels).read()
 
@@ -142,7 +142,7 @@ def test_a_disk_that_fills_up_while_the_volumes_are_written_is_told(panel, patie
 
 
 def test_masks_into_a_place_where_nothing_can_be_written_is_told_by_the_command(panel, tmp_path):
-    from LDMSegModule.PythonCommand import PythonCommand
+    from LDMSegModule.process.PythonCommand import PythonCommand
 
     blocked = tmp_path / "no folder"
     blocked.write_text("a file")
@@ -156,7 +156,7 @@ def test_masks_into_a_place_where_nothing_can_be_written_is_told_by_the_command(
 
 
 def test_a_model_whose_weights_were_changed_fails_its_verification_in_a_sentence(panel, tmp_path, monkeypatch):
-    from LDMSegModule.PythonCommand import PythonCommand
+    from LDMSegModule.process.PythonCommand import PythonCommand
 
     bad = tmp_path / "verändert"
     shutil.copytree(find_bundle().folder, bad)

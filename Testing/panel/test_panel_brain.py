@@ -287,7 +287,7 @@ def test_going_back_to_the_light_network_needs_no_installation(panel, skull, pac
 
 
 def test_a_failed_installation_is_told_beside_the_button(panel, skull, packages):
-    from LDMSegModule.Installation import InstallationError
+    from LDMSegModule.install.Installation import InstallationError
 
     def fails(requirement, ask):
         raise InstallationError("There is no internet; try again.")
@@ -323,7 +323,7 @@ def test_no_button_computes_inside_slicer(panel):
 def test_a_raw_case_is_prepared_with_the_mask_by_the_real_command(panel, host, tiny_bundle, monkeypatch, tmp_path):
     pytest.importorskip("torch", reason="torch is not installed")
     pytest.importorskip("SimpleITK", reason="SimpleITK is not installed: pip install ldmseg[prepare]")
-    from LDMSegModule.PythonCommand import PythonCommand
+    from LDMSegModule.process.PythonCommand import PythonCommand
     from tiny_bundle import save_raw_case
 
     monkeypatch.setenv("LDMSEG_BUNDLES", str(tiny_bundle))

@@ -104,7 +104,7 @@ def test_a_volume_under_a_transform_is_called_transformed(panel, patient):
 
 
 def test_a_setting_that_is_not_about_the_volumes_does_not_look_at_them_again(panel, patient, monkeypatch):
-    from LDMSegModule.Preflight import Preflight
+    from LDMSegModule.checks.Preflight import Preflight
 
     looked, check = [], Preflight.check
     monkeypatch.setattr(Preflight, "check", lambda self, nodes: looked.append(1) or check(self, nodes))

@@ -14,11 +14,11 @@ from LDMSegLib.models.bundle import EMBEDDED
 
 
 class Installation:
-    """Stands where LDMSegModule.Installation does: torch is missing until it is installed."""
+    """Stands where LDMSegModule.install.Installation does: torch is missing until it is installed."""
 
     def __init__(self):
-        from LDMSegModule.Installed import Installed
-        from LDMSegModule.Requirement import TORCH
+        from LDMSegModule.install.Installed import Installed
+        from LDMSegModule.install.Requirement import TORCH
 
         self.state, self.installed, self.ready, self.why_not = Installed(missing=(TORCH,)), [], Installed(), ""
 
@@ -114,7 +114,7 @@ def test_the_installation_can_be_checked_at_any_time(panel, bare):
 
 
 def test_a_failed_installation_is_told(panel, bare):
-    from LDMSegModule.Installation import InstallationError
+    from LDMSegModule.install.Installation import InstallationError
 
     def fail(installed):
         raise InstallationError("The PyTorch extension is not installed.")
@@ -288,8 +288,8 @@ def test_our_names_of_tissues_are_offered_by_slicers_terminology(started):
 
 @pytest.mark.parametrize("agrees", [True, False])
 def test_a_package_for_the_sample_is_installed_after_asking_only(host, module, monkeypatch, agrees):
-    from LDMSegModule.Dialogs import Dialogs
-    from LDMSegModule.Requirement import SAMPLE
+    from LDMSegModule.install.Requirement import SAMPLE
+    from LDMSegModule.panels.Dialogs import Dialogs
 
     asked, installed = [], []
     monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", lambda text, **_: asked.append(text) or agrees)

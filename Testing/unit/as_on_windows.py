@@ -142,7 +142,7 @@ def main() -> None:
             importlib.import_module(module.name)
         except Exception:
             not_imported[module.name] = traceback.format_exc(limit=-2)
-    cli = importlib.import_module(f"{WATCHED}.cli")
+    cli = importlib.import_module(f"{WATCHED}.cli.entry_point")
     for arguments in asked:
         codes.append(cli.main(arguments))
     told = {"not_imported": not_imported, "codes": codes, "modules": sorted(name for name in sys.modules if name.startswith(WATCHED))}

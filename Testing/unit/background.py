@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from LDMSegModule.BackgroundRun import BackgroundRun
-from LDMSegModule.RunEvent import RunEvent
-from LDMSegModule.RunOutcome import RunOutcome
+from LDMSegModule.process.BackgroundRun import BackgroundRun
+from LDMSegModule.process.RunEvent import RunEvent
+from LDMSegModule.process.RunOutcome import RunOutcome
 
 
 @dataclass

@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from LDMSegLib.cli import main
+from LDMSegLib.cli.entry_point import main
 
 ROOT = Path(__file__).parents[2]
 

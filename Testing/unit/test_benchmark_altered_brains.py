@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from LDMSegLib.cases.case import assemble, look_at
+from LDMSegLib.cases.assemble import assemble, look_at
 from LDMSegLib.cases.synthetic import CORE, RIM, synthetic_patient
 from LDMSegLib.models.bundle import find_bundle
 from Testing.benchmarks.altered_brains import APART, resected, with_small_lesions

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from LDMSegLib.cases.checks import inspect
-from LDMSegLib.cases.geometry import resample_to
-from LDMSegLib.cases.volume import Volume
+from LDMSegLib.preprocessing.quality import inspect
+from LDMSegLib.spatial.geometry import resample_to
+from LDMSegLib.spatial.volume import Volume
 from Testing.benchmarks import make_raw as raw_cases
 from Testing.benchmarks.make_raw import make_raw
 

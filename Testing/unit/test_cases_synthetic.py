@@ -10,11 +10,11 @@ import pytest
 from scipy import ndimage
 
 from LDMSegLib.cases import synthetic
-from LDMSegLib.cases.case import load_case
-from LDMSegLib.cases.checks import foreground_dice as dice
-from LDMSegLib.cases.checks import image_warnings, inspect, overlap_warnings
+from LDMSegLib.cases.assemble import load_case
 from LDMSegLib.cases.synthetic import CORE, OEDEMA, RIM, synthetic_patient, write_synthetic_patient
 from LDMSegLib.errors import InputError, OutputError
+from LDMSegLib.preprocessing.quality import foreground_dice as dice
+from LDMSegLib.preprocessing.quality import image_warnings, inspect, overlap_warnings
 
 needs_nilearn = pytest.mark.skipif(
     importlib.util.find_spec("nilearn") is None, reason="nilearn, which ships the templates, is not installed"

@@ -288,7 +288,7 @@ def test_in_a_process_of_its_own_bad_input_ends_in_one_line_before_torch_is_impo
     imported = {line.split("|")[-1].strip() for line in ran.err.splitlines() if line.startswith("import time:")}
     rest = [line for line in ran.err.splitlines() if not line.startswith("import time:")]
     assert ran.code == 2 and len(rest) == 1 and rest[0].startswith("error: ") and "small_case_t2f.nii.gz" in rest[0]
-    assert "LDMSegLib.cases.case" in imported and "torch" not in imported
+    assert "LDMSegLib.cases.assemble" in imported and "torch" not in imported
 
 
 def test_as_events_an_error_is_the_last_line_with_message_and_exit_code(case, out, tiny_bundle, capsys):

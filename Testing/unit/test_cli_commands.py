@@ -18,7 +18,7 @@ from commandline import command, environment, run_here, run_process
 from tiny_bundle import tiny_configurations, tiny_specification
 
 import LDMSegLib
-from LDMSegLib import cli
+from LDMSegLib.cli import entry_point
 from LDMSegLib.models import bundle as bundles
 from LDMSegLib.specification import to_dict
 
@@ -36,13 +36,13 @@ def only_our_bundles(monkeypatch, tmp_path):
 def test_torch_is_not_imported_to_say_what_there_is(arguments, tmp_path):
     ran = run_process(*arguments, PYTHONPROFILEIMPORTTIME="1", XDG_DATA_HOME=str(tmp_path))
     imported = {line.split("|")[-1].strip() for line in ran.err.splitlines() if line.startswith("import time:")}
-    assert ran.code == 0 and "LDMSegLib.cli" in imported and not imported & {"torch", "monai", "matplotlib"}
+    assert ran.code == 0 and "LDMSegLib.cli.entry_point" in imported and not imported & {"torch", "monai", "matplotlib"}
 
 
 def test_help_names_every_command_and_every_command_has_help(capsys):
     ran = run_here(capsys, "--help")
-    assert ran.code == 0 and all(name in ran.out for name in cli.COMMANDS)
-    for name in cli.COMMANDS:
+    assert ran.code == 0 and all(name in ran.out for name in entry_point.COMMANDS)
+    for name in entry_point.COMMANDS:
         ran = run_here(capsys, name, "--help")
         assert ran.code == 0 and f"usage: ldmseg {name}" in ran.out and "--json-events" in ran.out
     assert run_here(capsys, "--version").out.strip() == LDMSegLib.__version__
@@ -146,7 +146,7 @@ def test_a_demo_patient_is_made_and_called_synthetic(tmp_path, monkeypatch, caps
     def quick(folder, seed):
         return {"t1c": Path(folder) / f"synthetic_patient_{seed}.nii.gz"}
 
-    monkeypatch.setattr("LDMSegLib.commands.demo_patient.write_synthetic_patient", quick)
+    monkeypatch.setattr("LDMSegLib.cli.demo_patient.write_synthetic_patient", quick)
     ran = run_here(capsys, "demo-patient", "-o", tmp_path, "--seed", 5)
     assert ran.code == 0 and "synthetic patient, nobody's images" in ran.out and "synthetic_patient_5.nii.gz" in ran.out
 
@@ -155,22 +155,22 @@ def test_an_unknown_problem_is_one_sentence_and_a_traceback_only_for_whoever_deb
     def broken(*_):
         raise ZeroDivisionError("division\nby zero")
 
-    monkeypatch.setattr("LDMSegLib.commands.models.find_bundle", broken)
+    monkeypatch.setattr("LDMSegLib.cli.models.find_bundle", broken)
     ran = run_here(capsys, "models", "path")
-    assert ran.code == cli.BUG and "ZeroDivisionError: division by zero" in ran.error and "please report it" in ran.error
+    assert ran.code == entry_point.BUG and "ZeroDivisionError: division by zero" in ran.error and "please report it" in ran.error
     log = Path(re.search(r"the details are in '(.*?)'", ran.error).group(1))
     assert "Traceback (most recent call last)" in log.read_text() and "in broken" in log.read_text()
     log.unlink()
-    monkeypatch.setenv(cli.DEBUG, "1")
+    monkeypatch.setenv(entry_point.DEBUG, "1")
     ran = run_here(capsys, "models", "path")
-    assert ran.code == cli.BUG and "Traceback" in ran.err
+    assert ran.code == entry_point.BUG and "Traceback" in ran.err
 
 
 def test_memory_that_does_not_suffice_is_no_bug(monkeypatch, capsys):
     def too_much(*_):
         raise RuntimeError("CUDA out of memory. Tried to allocate 20 GiB")
 
-    monkeypatch.setattr("LDMSegLib.commands.models.find_bundle", too_much)
+    monkeypatch.setattr("LDMSegLib.cli.models.find_bundle", too_much)
     ran = run_here(capsys, "models", "path")
     assert ran.code == 2 and "memory does not suffice" in ran.error
 
@@ -186,21 +186,21 @@ def test_a_reader_that_goes_away_is_no_error(tiny_bundle):
             )
         finally:
             os.close(writing)
-        assert done.returncode == cli.NOBODY_READS and done.stderr == ""
+        assert done.returncode == entry_point.NOBODY_READS and done.stderr == ""
 
 
 def test_with_events_the_standard_output_is_theirs_alone(tmp_path):
     """Whatever prints, in Python or below it, ends on the standard error."""
     program = (
         "import os, sys\n"
-        "from LDMSegLib import cli\n"
-        "import LDMSegLib.commands.models as m\n"
+        "from LDMSegLib.cli import entry_point\n"
+        "import LDMSegLib.cli.models as m\n"
         "def noisy(*_):\n"
         "    print('from Python')\n"
         "    os.write(1, b'from below Python\\n')\n"
         "    return ()\n"
         "m.list_bundles = noisy\n"
-        "sys.exit(cli.main(['models', 'list', '--json-events']))\n"
+        "sys.exit(entry_point.main(['models', 'list', '--json-events']))\n"
     )
     python = command()[0]
     done = subprocess.run([python, "-c", program], capture_output=True, text=True, env=environment(), timeout=300)

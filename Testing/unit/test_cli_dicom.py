@@ -14,7 +14,7 @@ from commandline import run_here
 from dicom_files import change, change_anyhow, head, write_series
 from tiny_bundle import small_affine, small_images
 
-from LDMSegLib.cases import registration
+from LDMSegLib.preprocessing import registration
 
 pytest.importorskip("SimpleITK", reason="SimpleITK is not installed: pip install SimpleITK")
 pytest.importorskip("pydicom", reason="pydicom is not installed: pip install pydicom")
@@ -55,7 +55,7 @@ def study(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def result(study, tiny_bundle, tmp_path_factory) -> Path:
-    from LDMSegLib.cli import main
+    from LDMSegLib.cli.entry_point import main
 
     pytest.importorskip("highdicom", reason="highdicom is not installed: pip install highdicom")
     out = tmp_path_factory.mktemp("out") / "result"
@@ -111,7 +111,7 @@ def test_nothing_but_the_dicom_seg_leads_to_the_patient(study, tiny_bundle, tmp_
 def test_the_dicom_seg_holds_the_label_map_and_refers_to_the_reference_series(study, result):
     import highdicom
 
-    from LDMSegLib.cases.dicom import read_dicom_folder
+    from LDMSegLib.io.dicom_series import read_dicom_folder
 
     series = read_dicom_folder(study / "2")[0]
     seg = highdicom.seg.segread(result / "segmentation.dcm")
@@ -194,7 +194,7 @@ def segment_with_seg(study, bundle, out, capsys, *more):
 
 
 def test_a_dicom_seg_that_fails_at_the_end_leaves_the_rest_of_the_result_and_says_why(study, tiny_bundle, tmp_path, capsys, monkeypatch):
-    from LDMSegLib.results.dicom_seg import DicomSegWriter
+    from LDMSegLib.io.dicom_seg import DicomSegWriter
 
     def fail(self, stored, key):
         if stored.any():

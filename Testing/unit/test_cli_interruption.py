@@ -14,8 +14,8 @@ import nibabel as nib
 import pytest
 from commandline import run_here, start_process
 
-from LDMSegLib.interruption import Interruption
-from LDMSegLib.stop_file import SECONDS, VARIABLE, watched
+from LDMSegLib.cli.signals import Interruption
+from LDMSegLib.cli.stop_file import SECONDS, VARIABLE, watched
 
 unix = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs the signals of Unix")
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from commandline import environment, run_here
 
-import LDMSegLib.cli as cli
-from LDMSegLib.commands.log import run_log, unexpected, without_values
+import LDMSegLib.cli.entry_point as cli
+from LDMSegLib.cli.log import run_log, unexpected, without_values
 from LDMSegLib.io.printable import printable
 
 POSIX = pytest.mark.skipif(os.name == "nt" or sys.platform == "darwin", reason="file names are bytes on Linux only")
@@ -88,7 +88,7 @@ def test_an_unexpected_problem_leaves_a_log_beside_the_output_that_names_no_pati
     def broken(*_, **__):
         raise ValueError(f"DOE^JANE has no brain in {patient}")
 
-    monkeypatch.setattr("LDMSegLib.segment.place", broken)
+    monkeypatch.setattr("LDMSegLib.inference.segment.place", broken)
     ran = run_here(capsys, "segment", patient, "-o", tmp_path / "out", "--bundle", tiny_bundle, "--members", 1)
     assert ran.code == cli.BUG
     log = log_named_in(ran.err)
@@ -103,7 +103,7 @@ def test_in_a_cohort_the_unexpected_problem_of_one_case_is_in_the_log_too(small_
     def broken(*_, **__):
         raise KeyError("P12345")
 
-    monkeypatch.setattr("LDMSegLib.segment.place", broken)
+    monkeypatch.setattr("LDMSegLib.inference.segment.place", broken)
     shutil.copytree(small_case, tmp_path / "cohort" / "DOE")
     ran = run_here(capsys, "segment", "--cohort", tmp_path / "cohort", "-o", tmp_path / "out", "--bundle", tiny_bundle, "--members", 1)
     assert ran.code == 1
@@ -165,6 +165,6 @@ def test_the_cpu_is_advised_only_to_those_who_are_not_there(error, options, advi
     def broken(*_):
         raise error
 
-    monkeypatch.setattr("LDMSegLib.commands.segment.find_bundle", broken)
+    monkeypatch.setattr("LDMSegLib.cli.segment.find_bundle", broken)
     ran = run_here(capsys, "segment", *options)
     assert ran.code == 2 and "memory does not suffice" in ran.error and ("--device cpu" in ran.error) == advised

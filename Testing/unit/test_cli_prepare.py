@@ -17,8 +17,8 @@ from commandline import run_here
 from scipy import ndimage
 from tiny_bundle import FLAIR_MOVED, SEQUENCES, save_raw_case, save_small_case, save_tiny_bundle, tiny_specification
 
-from LDMSegLib.cases import preparation, registration, shading
-from LDMSegLib.cases.registration import Registration
+from LDMSegLib.preprocessing import bias_field, pipeline, registration
+from LDMSegLib.preprocessing.registration import Registration
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -40,7 +40,7 @@ def raw(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def result(raw, tiny_bundle, tmp_path_factory) -> Path:
-    from LDMSegLib.cli import main
+    from LDMSegLib.cli.entry_point import main
 
     out = tmp_path_factory.mktemp("out") / "result"
     options = ["--brain-mask", raw / "brain_mask.nii.gz", "--bundle", tiny_bundle, "--members", 1, "--result-on", "t2f"]
@@ -95,7 +95,7 @@ def test_prepare_alone_writes_what_segment_takes_without_preparing_again(raw, ti
 
 def test_with_any_number_of_threads_the_same_raw_scans_give_the_same_bytes(raw, tiny_bundle, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(registration, "LEVELS", registration.LEVELS[:1])  # quick
-    monkeypatch.setattr(shading, "ITERATIONS", (3,))
+    monkeypatch.setattr(bias_field, "ITERATIONS", (3,))
     told = {}
     for threads in (1, 3):
         options = ["--bundle", tiny_bundle, "--members", 2, "--brain-mask", raw / "brain_mask.nii.gz", "--threads", threads]
@@ -113,7 +113,7 @@ def test_a_result_wanted_on_a_sequence_that_is_not_there_is_refused_before_anyth
     def never(*_):
         raise AssertionError("registered before the question was settled")
 
-    monkeypatch.setattr(preparation, "register", never)
+    monkeypatch.setattr(pipeline, "register", never)
     folder = without(raw, tmp_path / "case", "t2f")
     mask = ["--brain-mask", raw / "brain_mask.nii.gz"]
     for command in ("segment", "prepare"):
@@ -153,9 +153,9 @@ def test_a_head_in_which_no_brain_is_found_is_refused_in_one_sentence_and_nothin
 def test_a_sequence_that_fits_nowhere_is_refused_and_one_that_hardly_fits_is_warned_of(
     distinct, code, raw, tiny_bundle, tmp_path, capsys, monkeypatch
 ):
-    """What such images measure is tested with the registration and by Testing/benchmarks/strangers.py; here: what becomes of it."""
+    """What such images measure is tested with the registration and by Testing/benchmarks/subject_mismatch.py; here: what becomes of it."""
     found = Registration(np.eye(4), 0.15, 2, distinct)
-    monkeypatch.setattr(preparation, "register", lambda *_: found)
+    monkeypatch.setattr(pipeline, "register", lambda *_: found)
     options = ["--bundle", tiny_bundle, "--members", 1, "--brain-mask", raw / "brain_mask.nii.gz"]
     ran = run_here(capsys, "segment", raw, "-o", tmp_path / "out", *options)
     assert ran.code == code, ran.err
@@ -249,8 +249,8 @@ def test_raw_scans_without_t1c_are_brought_onto_t1n_and_the_result_says_so(raw, 
 def test_without_any_t1_the_brain_is_looked_for_in_what_is_there_with_a_warning(raw, any_bundle, tmp_path, capsys, monkeypatch):
     folder, out = without(raw, tmp_path / "case", "t1n", "t1c"), tmp_path / "out"
     mask = np.asarray(nib.load(raw / "brain_mask.nii.gz").dataobj, np.float32)
-    monkeypatch.setattr(preparation, "find_brain", lambda volume, method: mask)
-    monkeypatch.setattr(preparation, "whole_brain", lambda probability, volume, name: probability > 0.5)
+    monkeypatch.setattr(pipeline, "find_brain", lambda volume, method: mask)
+    monkeypatch.setattr(pipeline, "whole_brain", lambda probability, volume, name: probability > 0.5)
     ran = run_here(capsys, "prepare", folder, "-o", out, "--bundle", any_bundle)
     assert ran.code == 0, ran.err
     record = json.loads((out / "provenance.json").read_text())

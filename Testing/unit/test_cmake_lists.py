@@ -37,7 +37,7 @@ def test_the_command_line_works_from_the_package_alone(tmp_path):
     copy(folder)
     kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "LDMSEG_BUNDLES")}
     code = (
-        "import sys; sys.path.insert(0, sys.argv[1]); from LDMSegModule.PythonCommand import PythonCommand, library_folder; "
+        "import sys; sys.path.insert(0, sys.argv[1]); from LDMSegModule.process.PythonCommand import PythonCommand, library_folder; "
         "import os, subprocess; python = PythonCommand.of(sys.executable, os.environ); assert str(library_folder()) == sys.argv[1]; "
         "sys.exit(subprocess.run(python.ldmseg('models', 'list'), env=python.environment, cwd='/').returncode)"
     )
@@ -58,7 +58,7 @@ def test_every_folder_that_cmake_enters_has_a_list_of_its_own():
 
 
 def test_every_script_that_cmake_declares_as_a_test_is_there():
-    for file in (ROOT / "LDMSeg" / "CMakeLists.txt", ROOT / "Testing" / "slicer" / "CMakeLists.txt"):
+    for file in (ROOT / "LDMSeg" / "CMakeLists.txt", ROOT / "Testing" / "mrml" / "CMakeLists.txt"):
         scripts = re.findall(r"\bSCRIPT\s+(\S+?)[\s)]", file.read_text(encoding="utf-8"))
         assert scripts
         for script in scripts:

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from LDMSegLib.console import Log
+from LDMSegLib.cli.console import Log
 from LDMSegLib.events import Clock, JsonLines, Terminal
 
 

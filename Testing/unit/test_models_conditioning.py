@@ -10,7 +10,7 @@ import torch
 from tiny_bundle import tiny_configurations, tiny_specification
 
 from LDMSegLib.errors import BundleError
-from LDMSegLib.members import draw, read
+from LDMSegLib.inference.ensemble import draw, read
 from LDMSegLib.models.bundle import load_networks, read_bundle, save_bundle
 from LDMSegLib.models.conditioning import ConditioningEncoder
 from LDMSegLib.models.device import choose_device

@@ -6,12 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from LDMSegModule.SegmentParameters import EXTRACTIONS, SegmentParameters
-from LDMSegModule.SynthesizeParameters import SynthesizeParameters
+from LDMSegModule.parameters.SegmentParameters import EXTRACTIONS, SegmentParameters
+from LDMSegModule.parameters.SynthesizeParameters import SynthesizeParameters
 
-from LDMSegLib.cases import brain
-from LDMSegLib.commands import segment, synthesize
+from LDMSegLib.cli import segment, synthesize
 from LDMSegLib.models.bundle import find_bundle
+from LDMSegLib.preprocessing import skull_strip
 
 SPECIFICATION = find_bundle().specification
 
@@ -62,7 +62,7 @@ def test_how_the_brain_is_found_is_passed_on_and_kept_for_another_try(parameters
 
 
 def test_the_extractions_are_those_of_the_library():
-    assert set(EXTRACTIONS) == set(brain.METHODS)
+    assert set(EXTRACTIONS) == set(skull_strip.METHODS)
 
 
 @pytest.mark.parametrize(

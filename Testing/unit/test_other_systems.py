@@ -97,9 +97,10 @@ def test_nothing_is_left_beside_the_results_and_no_name_is_one_that_windows_refu
 @pytest.mark.skipif(sys.platform == "darwin", reason="which files are open is found out in /proc, or is what Windows itself minds")
 def test_what_only_unix_has_would_be_noticed(tmp_path):
     """The play itself: each thing it forbids is tried."""
-    (tmp_path / "LDMSegLib").mkdir()
+    (tmp_path / "LDMSegLib" / "cli").mkdir(parents=True)
+    (tmp_path / "LDMSegLib" / "cli" / "__init__.py").write_text("", encoding="utf-8")
     (tmp_path / "LDMSegLib" / "__init__.py").write_text("", encoding="utf-8")
-    (tmp_path / "LDMSegLib" / "cli.py").write_text(TRIED, encoding="utf-8")
+    (tmp_path / "LDMSegLib" / "cli" / "entry_point.py").write_text(TRIED, encoding="utf-8")
     told = play([[]], tmp_path, PYTHONPATH=str(tmp_path))
     modules, files = ["ModuleNotFoundError", "AttributeError", "AttributeError"], ["FileExistsError", *["PermissionError"] * 4]
     assert told.codes == [[*modules, *files, "EncodingWarning"]]

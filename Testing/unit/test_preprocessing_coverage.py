@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from LDMSegLib.cases.volume import Volume
 from LDMSegLib.preprocessing.coverage import short_stacks, unseen_brain
 from LDMSegLib.preprocessing.mirrored import turned_axis
+from LDMSegLib.spatial.volume import Volume
 
 AXIAL = np.array([[-0.9, 0, 0, 115], [0, 0.9, 0, -115], [0, 0, 5.5, -70], [0, 0, 0, 1.0]])
 SHAPE = (256, 256, 26)

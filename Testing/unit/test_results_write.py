@@ -17,12 +17,12 @@ import numpy as np
 import pytest
 
 from LDMSegLib.errors import BundleError, InputError, OutputError
-from LDMSegLib.results.folder import STALE_SECONDS, check_output, result_folder
-from LDMSegLib.results.labels import label_map, region_masks
-from LDMSegLib.results.measurements import measure
+from LDMSegLib.io.atomic_folder import STALE_SECONDS, check_output, result_folder
+from LDMSegLib.postprocessing.regions import label_map, region_masks
+from LDMSegLib.postprocessing.uncertainty import find_uncertain_regions
+from LDMSegLib.postprocessing.volumes import measure
 from LDMSegLib.results.provenance import GENERATOR
 from LDMSegLib.results.segmentation import Segmentation
-from LDMSegLib.results.uncertain_regions import find_uncertain_regions
 from LDMSegLib.results.write import write_segmentation
 from LDMSegLib.specification import Label, Region
 
@@ -286,7 +286,7 @@ def test_a_failed_overwrite_keeps_the_old_result(tmp_path):
 
 KILLED = """
 import sys, time
-from LDMSegLib.results.folder import result_folder
+from LDMSegLib.io.atomic_folder import result_folder
 with result_folder(sys.argv[1], overwrite=True) as folder:
     (folder / "labels.nii.gz").write_bytes(b"half of it")
     print("writing", flush=True)

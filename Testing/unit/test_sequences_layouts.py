@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
-from test_cases_naming import CASE, touch
+from test_sequences_naming import CASE, touch
 
-from LDMSegLib.cases.naming import find_case, find_cohort, find_files
 from LDMSegLib.errors import InputError
 from LDMSegLib.models.bundle import find_bundle
+from LDMSegLib.sequences.naming import find_case, find_cohort, find_files
 from LDMSegLib.sequences.site_rules import read_site_rules
 
 SEQUENCES = find_bundle(None).specification.sequences

@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from LDMSegLib.cases.candidates import candidates_of_files
-from LDMSegLib.cases.dicom_slices import Acquisition
-from LDMSegLib.cases.identify import Candidate, identify
-from LDMSegLib.cases.volume import Volume
 from LDMSegLib.errors import InputError
+from LDMSegLib.io.dicom_slices import Acquisition
 from LDMSegLib.models.bundle import find_bundle
+from LDMSegLib.sequences.candidates import candidates_of_files
+from LDMSegLib.sequences.identify import Candidate, identify
 from LDMSegLib.sequences.site_rules import read_site_rules
+from LDMSegLib.spatial.volume import Volume
 
 SEQUENCES = find_bundle(None).specification.sequences
 NAMES = tuple(s.name for s in SEQUENCES)

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from dicom_files import head, write_series
 
-from LDMSegLib.cases.dicom import read_dicom_folder
-from LDMSegLib.cases.identify import candidates_of_series, identify
+from LDMSegLib.io.dicom_series import read_dicom_folder
 from LDMSegLib.models.bundle import find_bundle
 from LDMSegLib.sequences.identified import CERTAIN, LIKELY
+from LDMSegLib.sequences.identify import candidates_of_series, identify
 from LDMSegLib.sequences.reading import EITHER, UNCLEAR, WITH, WITHOUT
 from LDMSegLib.sequences.t1 import T1Image, minutes_between, settle
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from LDMSegLib.cases.dicom_slices import Acquisition
-from LDMSegLib.cases.identify import CERTAIN, Candidate, identify
-from LDMSegLib.cases.naming import NOT_AN_IMAGE, stem, tokens
-from LDMSegLib.cases.volume import Volume
+from LDMSegLib.io.dicom_slices import Acquisition
 from LDMSegLib.models.bundle import find_bundle
 from LDMSegLib.sequences.file_names import read_files
+from LDMSegLib.sequences.identify import CERTAIN, Candidate, identify
+from LDMSegLib.sequences.naming import NOT_AN_IMAGE, stem, tokens
+from LDMSegLib.spatial.volume import Volume
 
 DATA = Path(__file__).parent / "data"
 SEQUENCES = find_bundle(None).specification.sequences

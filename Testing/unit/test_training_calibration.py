@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from tiny_bundle import SHAPE, save_small_case, save_tiny_bundle, small_affine
 
-from LDMSegLib.metrics.calibration import expected_calibration_error
+from LDMSegLib.evaluation.calibration import expected_calibration_error
 from LDMSegLib.models.bundle import read_bundle, verify
-from LDMSegLib.results.calibrate import calibrate
+from LDMSegLib.postprocessing.calibration import calibrate
 from LDMSegLib.specification import Region
 from Training import calibration as script
 from Training.calibration import draw, fit, table

@@ -11,17 +11,17 @@ from tiny_bundle import LABELS, REGIONS, SEQUENCES, save_small_case, tiny_config
 from torch import nn
 from torch.nn import functional as F
 
-from LDMSegLib.cases.case import load_case
-from LDMSegLib.cases.naming import find_case
+from LDMSegLib.cases.assemble import load_case
 from LDMSegLib.diffusion.noise import MemberNoise
 from LDMSegLib.diffusion.samplers import make_sampler
 from LDMSegLib.diffusion.schedule import NoiseSchedule
 from LDMSegLib.errors import BundleError, InputError
+from LDMSegLib.inference.segment import segment
 from LDMSegLib.models.bundle import verify
 from LDMSegLib.models.device import choose_device
 from LDMSegLib.models.model import Model
 from LDMSegLib.models.networks import build
-from LDMSegLib.segment import segment
+from LDMSegLib.sequences.naming import find_case
 from LDMSegLib.specification import Latent, Mode, Schedule
 from Training.assemble import assemble
 from Training.checkpoints import trained_steps, trained_weights

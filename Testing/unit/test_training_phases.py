@@ -13,12 +13,12 @@ from lightning_fabric import Fabric
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from training_tiny import HELD_OUT, make_data, write_configuration
 
-from LDMSegLib.cases.case import load_case
-from LDMSegLib.cases.naming import find_case
+from LDMSegLib.cases.assemble import load_case
+from LDMSegLib.inference.segment import segment
 from LDMSegLib.models.bundle import load_networks, read_bundle, verify
 from LDMSegLib.models.device import choose_device
 from LDMSegLib.models.model import Model, sampling_mode
-from LDMSegLib.segment import segment
+from LDMSegLib.sequences.naming import find_case
 from Training.checkpoints import read_checkpoint, trained_weights
 from Training.configuration import read_configuration
 from Training.controlnet import ControlNetTask

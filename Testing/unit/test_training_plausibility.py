@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from tiny_bundle import LABELS, REGIONS, SEQUENCES, save_tiny_bundle, tiny_configurations, tiny_specification
 
-from LDMSegLib.cases.canvas import placed_blank
-from LDMSegLib.cases.space import find_space
 from LDMSegLib.models.bundle import read_bundle, verify
-from LDMSegLib.results.plausibility import implausible
+from LDMSegLib.postprocessing.out_of_distribution import implausible
+from LDMSegLib.spatial.atlas import find_space
+from LDMSegLib.synthesis.canvas import placed_blank
 from Training import plausibility as script
 from Training.configuration import Configuration
 from Training.plausibility import FEWEST, measured_lesions, usual_ranges

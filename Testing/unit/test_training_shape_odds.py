@@ -11,7 +11,7 @@ from tiny_bundle import save_tiny_bundle
 
 from LDMSegLib.errors import InputError
 from LDMSegLib.models.bundle import read_bundle, verify
-from LDMSegLib.shape_odds import keeping_probability
+from LDMSegLib.synthesis.shape_prior import keeping_probability
 from Training import shape_odds as script
 from Training.shape_odds import fit, learnt_from, real_shapes
 

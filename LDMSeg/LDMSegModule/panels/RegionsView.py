@@ -1,0 +1,114 @@
+"""The ranked list of doubted places: a click goes there, a tick marks it reviewed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import qt
+from slicer.i18n import tr as _
+
+from LDMSegModule.panels.VolumesView import ROW_HEIGHT
+from LDMSegModule.result.UncertainRegions import UncertainRegions, UncertainRow
+
+
+@dataclass(frozen=True, eq=False)
+class RegionsWidgets:
+    table: Any
+    previous: Any
+    next: Any
+    reviewed: Any
+
+
+class RegionsView:
+    """Args: the widgets; `guard` wraps slots; `arrived` is told the row that was gone to."""
+
+    def __init__(self, widgets: RegionsWidgets, guard: Callable[..., Any], arrived: Callable[[UncertainRow], None]) -> None:
+        self._w, self._arrived = widgets, arrived
+        self._regions: UncertainRegions | None = None
+        self._items: list[Any] = []
+        self._filling = False
+        self.current = -1
+        header = widgets.table.horizontalHeader()
+        header.setSectionResizeMode(1, qt.QHeaderView.Stretch)
+        for column in (0, 2, 3):
+            header.setSectionResizeMode(column, qt.QHeaderView.ResizeToContents)
+        widgets.table.verticalHeader().setVisible(False)
+        widgets.table.verticalHeader().defaultSectionSize = ROW_HEIGHT
+        widgets.table.connect("cellClicked(int,int)", guard(self._clicked))
+        widgets.table.connect("cellChanged(int,int)", guard(self._ticked))
+        widgets.next.connect("clicked(bool)", guard(self.go_to_next))
+        widgets.previous.connect("clicked(bool)", guard(self.go_to_previous))
+
+    def show(self, regions: UncertainRegions | None) -> None:
+        """List these places; None = there is no result."""
+        self._regions, self.current, self._items = regions, -1, []
+        rows = regions.rows if regions is not None else ()
+        self._filling = True
+        try:
+            self._w.table.setRowCount(len(rows))
+            self._w.table.clearSelection()
+            for index, row in enumerate(rows):
+                self._fill(index, row, regions.is_reviewed(index))
+        finally:
+            self._filling = False
+        self._w.table.visible = bool(rows)
+        why = "" if rows else _("There is no doubted place to go to.")
+        for button, tip in ((self._w.previous, _("The place before (Ctrl+Shift+P)")), (self._w.next, _("The next place (Ctrl+Shift+N)"))):
+            button.enabled = bool(rows)
+            button.toolTip = why or tip
+        self._count()
+
+    def go_to_next(self) -> None:
+        """Jump to the next place, going round."""
+        if self._regions is not None and len(self._regions):
+            self.go_to(self._regions.next(self.current))
+
+    def go_to_previous(self) -> None:
+        """Jump to the place before, going round."""
+        if self._regions is not None and len(self._regions):
+            self.go_to(self._regions.previous(self.current))
+
+    def go_to(self, index: int) -> None:
+        """Jump to the place with this index, from 0."""
+        if self._regions is None or not 0 <= index < len(self._regions):
+            return
+        self.current = index
+        self._w.table.selectRow(index)
+        self._regions.jump(index)
+        self._arrived(self._regions.rows[index])
+
+    def _clicked(self, row: int, column: int) -> None:
+        if column != 0:
+            self.go_to(row)
+
+    def _ticked(self, row: int, column: int) -> None:
+        if self._filling or column != 0 or self._regions is None:
+            return
+        self._regions.set_reviewed(row, self._w.table.item(row, 0).checkState() == qt.Qt.Checked)
+        self._count()
+
+    def _fill(self, index: int, row: UncertainRow, reviewed: bool) -> None:
+        tick = self._put(index, 0, "")
+        tick.setFlags(qt.Qt.ItemIsUserCheckable | qt.Qt.ItemIsEnabled)
+        tick.setCheckState(qt.Qt.Checked if reviewed else qt.Qt.Unchecked)
+        tick.setToolTip(_("Tick when you have looked at this place."))
+        where = ", ".join(f"{x:.0f}" for x in row.position)
+        self._put(index, 1, f"{row.rank}.  {row.boundary}").setToolTip(_("RAS {where} mm").format(where=where))
+        self._put(index, 2, f"{row.volume_ml:.2f}", qt.Qt.AlignRight | qt.Qt.AlignVCenter)
+        doubt = self._put(index, 3, f"{100 * row.ambiguity:.0f} %", qt.Qt.AlignRight | qt.Qt.AlignVCenter)
+        doubt.setToolTip(_("Mean of 4 p (1 - p): 100 % where the ensemble is split in halves."))
+
+    def _put(self, row: int, column: int, text: str, alignment: Any = None) -> Any:
+        item = qt.QTableWidgetItem(text)
+        if alignment is not None:
+            item.setTextAlignment(alignment)
+        self._w.table.setItem(row, column, item)
+        self._items.append(item)
+        return item
+
+    def _count(self) -> None:
+        total = len(self._regions) if self._regions is not None else 0
+        done = self._regions.reviewed_count if total else 0
+        self._w.reviewed.text = _("{done} of {total} reviewed").format(done=done, total=total) if total else _("No doubted places.")

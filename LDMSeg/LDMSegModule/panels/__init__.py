@@ -1,0 +1,1 @@
+"""What the user sees, one file for each group of the panel."""

@@ -1,0 +1,43 @@
+"""Where a result's maps go: on the volume they were made from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import slicer
+
+from LDMSegModule.scene.VolumeGeometry import VolumeGeometry
+
+SAME_GRID_MM = 0.1
+REFERENCE_ATTRIBUTE = "LDMSeg.OnReference"
+
+
+def place(node: Any, affine: np.ndarray, shape: tuple[int, ...], reference: Any) -> bool:
+    """Give a volume node the reference's own geometry and transform where the map lies on its grid, else that of the file.
+
+    The reference's geometry is the more exact one: a file's affine has single precision, and a transform has been worked into
+    it. With the transform, the result follows when the volume is moved.
+
+    Args:
+        node: vtkMRMLVolumeNode to be placed.
+        affine: (4, 4) of the map's file, voxel to world RAS in mm.
+        shape: (Z, Y, X) of the map.
+        reference: vtkMRMLVolumeNode the input was exported from, or None.
+
+    Returns:
+        Whether the node now lies on the reference.
+    """
+    if reference is not None and reference.GetScene() is not None:
+        grid = VolumeGeometry.of(reference)
+        if grid.world is not None and grid.shape == tuple(shape)[::-1]:
+            index = np.array(np.meshgrid(*[(0, n - 1) for n in grid.shape], indexing="ij")).reshape(3, -1)
+            apart = (grid.world - affine)[:3] @ np.vstack([index, np.ones(index.shape[1])])
+            if np.linalg.norm(apart, axis=0).max() <= SAME_GRID_MM:
+                node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(grid.local))
+                if node.GetScene() is not None:
+                    node.SetAndObserveTransformNodeID(reference.GetTransformNodeID())
+                    node.SetAttribute(REFERENCE_ATTRIBUTE, reference.GetID())
+                return True
+    node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(affine))
+    return False

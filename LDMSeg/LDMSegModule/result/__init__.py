@@ -1,0 +1,1 @@
+"""A result in the scene: import, display, threshold, overlay, uncertain regions, edits."""

@@ -1,0 +1,1 @@
+"""Volumes, geometry, masks and colours of the MRML scene."""

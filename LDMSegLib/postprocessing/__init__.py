@@ -1,0 +1,1 @@
+"""What is made of the members' probabilities: regions, calibration, uncertainty, volumes, out-of-distribution checks."""

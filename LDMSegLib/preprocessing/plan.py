@@ -1,0 +1,97 @@
+"""Which steps of preparation the images call for, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from LDMSegLib.cases.assemble import no_overlap
+from LDMSegLib.errors import InputError
+from LDMSegLib.preprocessing import quality
+from LDMSegLib.preprocessing.quality import Findings
+from LDMSegLib.spatial import geometry
+from LDMSegLib.spatial.volume import Volume
+
+AUTOMATIC, ALWAYS, NEVER = CHOICES = ("automatic", "always", "never")
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What a user may choose.
+
+    `extraction` names a method of `skull_strip.METHODS`, `mask` a brain mask's file to use instead, and `result_on` the sequence
+    whose grid the result takes ("" = the reference). `threads` computes with so many at most (None = as many as there are cores),
+    which changes nothing in what is prepared.
+    """
+
+    choice: str = AUTOMATIC
+    extraction: str = "deepbet"
+    mask: Path | None = None
+    result_on: str = ""
+    threads: int | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`register` names the sequences to bring onto the reference; `strip` finds the brain; `align` turns it like the space."""
+
+    register: tuple[str, ...] = ()
+    strip: bool = False
+    align: bool = False
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def anything(self) -> bool:
+        """Whether there is a step to take."""
+        return bool(self.register or self.strip or self.align)
+
+
+def plan(volumes: Mapping[str, Volume], findings: Mapping[str, Findings], reference: str, wishes: Wishes) -> Plan:
+    """Decide from what the images show.
+
+    `automatic` takes the steps that something speaks for. `always` takes all, except that a brain that stands alone already
+    is not looked for again, because that would eat into it.
+
+    Args:
+        volumes: as read.
+        findings: of `quality.inspect`, by sequence.
+        reference: the sequence that the others are brought onto.
+        wishes: the user's.
+
+    Raises:
+        InputError: the choice is none of `CHOICES`, or (automatic) the headers put two images in different places altogether.
+    """
+    if wishes.choice not in CHOICES:
+        raise InputError(f"the choice '{wishes.choice}' of preparing is unknown, expected {', '.join(CHOICES)}; choose one of these")
+    if wishes.choice == NEVER:
+        return Plan()
+    others = tuple(name for name in volumes if name != reference)
+    skull = [name for name, found in findings.items() if found.skull]
+    strip = bool(skull) or wishes.mask is not None
+    reasons = []
+    if skull:
+        reasons.append(f"{', '.join(skull)} with skull")
+    elif strip:
+        reasons.append("a brain mask was given")
+    if wishes.choice == ALWAYS:
+        return Plan(others, strip, True, tuple([*reasons, "asked for"]))
+    apart = tuple(name for name in others if not _lies_on(volumes[name], volumes[reference], findings[name], findings[reference]))
+    for name in apart:
+        volume, target = volumes[name], volumes[reference]
+        # Headers that disagree by more than a field of view are no movement of the patient: files were mixed up.
+        if geometry.coverage(volume.affine, volume.shape, target.affine, target.shape) == 0.0:
+            raise no_overlap(name, volume, reference, target)
+    if apart:
+        reasons.append(f"{', '.join(apart)} not where {reference} is")
+    # With a skull nothing tells cheaply whether the patient has moved.
+    return Plan(others if skull else apart, strip, strip or bool(apart), tuple(reasons))
+
+
+def _lies_on(volume: Volume, reference: Volume, found: Findings, wanted: Findings) -> bool:
+    """Whether a sequence is on the reference's grid already, and its brain where the reference's is."""
+    array, affine = geometry.aligned_axes(volume.array, volume.affine, reference.affine)
+    if not geometry.same_grid(affine, array.shape, reference.affine, reference.shape):
+        return False
+    brains = [image != (value or 0.0) for image, value in ((array, found.background), (reference.array, wanted.background))]
+    return quality.foreground_dice(*brains) >= quality.LEAST_FOREGROUND_DICE

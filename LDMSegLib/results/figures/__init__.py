@@ -1,0 +1,1 @@
+"""The pictures that come with a result: report, montage, steps of the preparation."""
