@@ -8,3 +8,4 @@ import logging
 logging.getLogger(__name__).addHandler(logging.NullHandler())  # what becomes of the records is for the program that uses us to say
 
 __version__ = "0.1.0"
+GENERATOR = "LDMSeg"  # how provenance.json names us

@@ -21,7 +21,7 @@ from LDMSegLib.errors import InputError
 from LDMSegLib.preprocessing.bias_field import logarithmic_field
 from LDMSegLib.preprocessing.normalisation import background, normalise
 from LDMSegLib.sequences.naming import assign
-from LDMSegLib.spatial.geometry import bounding_box
+from LDMSegLib.spatial.boxes import bounding_box
 from LDMSegLib.spatial.model_grid import to_grid
 from LDMSegLib.spatial.volume import Volume
 from Training.augmentation import smooth_field

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Container, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Protocol
@@ -16,10 +16,9 @@ from LDMSegLib.errors import InputError
 from LDMSegLib.io.nifti_in import read_volume
 from LDMSegLib.io.printable import printable
 from LDMSegLib.preprocessing import quality
-from LDMSegLib.preprocessing.mirrored import turned_axis
+from LDMSegLib.preprocessing.case import Case, no_overlap
 from LDMSegLib.sequences import naming
-from LDMSegLib.sequences.identified import Identified
-from LDMSegLib.spatial import geometry
+from LDMSegLib.spatial import foreground, geometry
 from LDMSegLib.spatial.volume import Volume
 from LDMSegLib.specification import Sequence
 
@@ -43,70 +42,7 @@ class Images:
     """Images as read, in the specification's order, and what each shows."""
 
     volumes: Mapping[str, Volume]
-    findings: Mapping[str, quality.Findings]
-
-
-@dataclass(frozen=True, eq=False)
-class Home:
-    """Where the result of a prepared case belongs: the native grid of one of its sequences.
-
-    `volume` is that sequence as it was read; `matrix` takes its world to the case's (RAS mm, rigid); `inside` (bool) is the
-    brain and `images` are all sequences, both on its grid.
-    """
-
-    sequence: str
-    volume: Volume
-    matrix: np.ndarray
-    inside: np.ndarray
-    images: Mapping[str, np.ndarray]
-
-
-@dataclass(frozen=True, eq=False)
-class Case:
-    """A patient: every present sequence on the grid of the reference one, in the specification's order.
-
-    `volumes` all have the reference's shape and affine; each keeps its own file's path and header, so the header of
-    `volumes[reference]` is the one to write results with. `missing` names the sequences that are not there. A case that was
-    prepared from raw scans, or whose result is wanted on another sequence, has a `home`: there, and not on its own grid, the result
-    belongs. `evened` are the same images without their uneven brightness, or empty where that was not looked for (see
-    `preprocessing.bias_field`). `identified` says which image became which sequence and why.
-    """
-
-    id: str
-    volumes: Mapping[str, Volume]
-    reference: str
-    warnings: tuple[str, ...] = ()
-    missing: tuple[str, ...] = ()
-    home: Home | None = None
-    evened: Mapping[str, Volume] = field(default_factory=dict)
-    identified: Identified = Identified()
-
-    @property
-    def grid(self) -> Volume:
-        """The reference's volume: all sequences have its shape and affine."""
-        return self.volumes[self.reference]
-
-    @property
-    def target(self) -> Volume:
-        """The volume whose shape, affine and header results have."""
-        return self.home.volume if self.home else self.grid
-
-    @property
-    def target_affine(self) -> np.ndarray:
-        """Voxels of the target to the case's own world, RAS mm."""
-        return self.home.matrix @ self.home.volume.affine if self.home else self.grid.affine
-
-    def target_inside(self) -> np.ndarray:
-        """(X, Y, Z) bool on the target: where the brain is, and so where a result may be."""
-        return self.home.inside if self.home else self.foreground()
-
-    def target_image(self, name: str) -> np.ndarray:
-        """(X, Y, Z) of one sequence on the target, to be shown under the result."""
-        return self.home.images[name] if self.home else self.volumes[name].array
-
-    def foreground(self) -> np.ndarray:
-        """(X, Y, Z) bool: voxels that are not 0 in some sequence."""
-        return np.logical_or.reduce([volume.array != 0 for volume in self.volumes.values()])
+    findings: Mapping[str, foreground.Findings]
 
 
 def load_case(paths: Mapping[str, str | Path], specification: Sequences, id: str | None = None) -> Case:
@@ -142,7 +78,7 @@ def read_images(files: Mapping[str, Path]) -> Images:
 def look_at(volumes: Mapping[str, Volume]) -> Images:
     """Inspect images that are in memory; raises InputError where one is given twice."""
     _reject_copies(volumes)
-    findings = {name: quality.inspect(volume) for name, volume in volumes.items()}
+    findings = {name: foreground.inspect(volume) for name, volume in volumes.items()}
     return Images({name: quality.without_noise(volume, findings[name]) for name, volume in volumes.items()}, findings)
 
 
@@ -243,26 +179,10 @@ def _onto(name: str, volume: Volume, reference: str, target: Volume) -> tuple[Vo
     return replace(volume, array=moved, affine=target.affine), [note]
 
 
-def no_overlap(name: str, volume: Volume, reference: str, target: Volume) -> InputError:
-    """What to raise where the headers put two images in different places altogether."""
-    how = geometry.difference(volume.affine, volume.shape, target.affine, target.shape)
-    way = turned_axis(volume, target)
-    if way:
-        return InputError(
-            f"the header of {volume.path or name} ({name}) seems mirrored {way}: with that axis turned round the image would lie on "
-            f"{target.path or reference} ({reference}), as it is the two do not overlap ({how}); correct the header, or export or convert "
-            "the image again"
-        )
-    return InputError(
-        f"{volume.path or name} ({name}) does not overlap {target.path or reference} ({reference}) in space ({how}), expected images of "
-        "one patient in one position; check that they belong together and register them"
-    )
-
-
 def _overlaps(volumes: Mapping[str, Volume], reference: str) -> list[str]:
     if reference not in volumes:
         return []
-    dice = {n: quality.foreground_dice(v.array, volumes[reference].array) for n, v in volumes.items() if n != reference}
+    dice = {n: foreground.foreground_dice(v.array, volumes[reference].array) for n, v in volumes.items() if n != reference}
     for name, value in dice.items():
         if value < _NO_OVERLAP_DICE:
             files = [f"{volumes[n].path or n} ({n})" for n in (name, reference)]

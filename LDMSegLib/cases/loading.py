@@ -11,11 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from LDMSegLib.cases.assemble import Case, Images, assemble, common_name, known_files, look_at, missing_from, read_images, reference_of
+from LDMSegLib.cases.assemble import Images, assemble, common_name, known_files, look_at, missing_from, read_images, reference_of
 from LDMSegLib.errors import InputError
 from LDMSegLib.events import Reporter
 from LDMSegLib.io.dicom_source import DicomSource
 from LDMSegLib.io.endings import IMAGES
+from LDMSegLib.preprocessing.case import Case
 from LDMSegLib.preprocessing.coregistered import Together
 from LDMSegLib.preprocessing.coverage import short_stacks, unseen_stripped_brains
 from LDMSegLib.preprocessing.mirrored import reject_mirrored_in_place

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from LDMSegLib import GENERATOR
 from LDMSegLib.cases.loading import read_files, read_folder, to_case
 from LDMSegLib.cli import options
 from LDMSegLib.cli.tables import table
@@ -14,7 +15,7 @@ from LDMSegLib.io.dicom_source import describe_source
 from LDMSegLib.io.nifti_out import write_nifti
 from LDMSegLib.models.bundle import find_bundle
 from LDMSegLib.preprocessing.plan import ALWAYS, NEVER
-from LDMSegLib.results.provenance import FORMAT, GENERATOR, RESEARCH_USE, describe_input, file_sha256, plain, software_versions, to_json
+from LDMSegLib.results.provenance import FORMAT, RESEARCH_USE, describe_input, file_sha256, plain, software_versions, to_json
 from LDMSegLib.results.save import attached
 
 

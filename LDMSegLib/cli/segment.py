@@ -12,7 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from LDMSegLib.cases.assemble import Case
 from LDMSegLib.cases.loading import Found, Read, find_cases, read_files, read_folder, read_named, to_case
 from LDMSegLib.cases.synthetic import DESCRIPTION as SYNTHETIC
 from LDMSegLib.cli import options
@@ -29,6 +28,7 @@ from LDMSegLib.io.dicom_seg import DicomSegWriter, dicom_packages
 from LDMSegLib.models.bundle import find_bundle
 from LDMSegLib.models.layout import Bundle
 from LDMSegLib.postprocessing.regions import label_values
+from LDMSegLib.preprocessing.case import Case
 from LDMSegLib.preprocessing.plan import AUTOMATIC
 from LDMSegLib.results.provenance import file_sha256
 from LDMSegLib.results.save import DICOM_SEG, Asked, deliver

@@ -14,7 +14,7 @@ from scipy import ndimage
 from scipy.integrate import trapezoid
 from scipy.stats import rankdata
 
-from LDMSegLib.postprocessing.regions import bounding_box
+from LDMSegLib.spatial.boxes import bounding_box
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from LDMSegLib.postprocessing.regions import EVERY_NEIGHBOUR, bounding_box
+from LDMSegLib.postprocessing.regions import EVERY_NEIGHBOUR
+from LDMSegLib.spatial.boxes import bounding_box
 from LDMSegLib.spatial.surfaces import hausdorff95
 
 

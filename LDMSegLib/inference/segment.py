@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 
-from LDMSegLib.cases.assemble import Case
 from LDMSegLib.diffusion.ensemble import EnsembleRun
 from LDMSegLib.diffusion.statistics import RunningStatistics
 from LDMSegLib.errors import Cancelled
@@ -24,6 +23,7 @@ from LDMSegLib.postprocessing.out_of_distribution import implausible
 from LDMSegLib.postprocessing.regions import label_map, nest, region_masks, threshold_masks
 from LDMSegLib.postprocessing.uncertainty import find_uncertain_regions
 from LDMSegLib.postprocessing.volumes import measure
+from LDMSegLib.preprocessing.case import Case
 from LDMSegLib.preprocessing.normalisation import background, normalise
 from LDMSegLib.results.provenance import build_provenance, describe_geometry, describe_input
 from LDMSegLib.results.segmentation import Segmentation, rests_on

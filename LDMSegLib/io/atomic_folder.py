@@ -16,8 +16,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from LDMSegLib import GENERATOR
 from LDMSegLib.errors import OutputError
-from LDMSegLib.results.provenance import GENERATOR
 
 PROVENANCE = "provenance.json"
 STALE_SECONDS = 3600

@@ -15,6 +15,7 @@ import numpy as np
 from scipy import ndimage
 
 from LDMSegLib.errors import BundleError, InputError
+from LDMSegLib.spatial.boxes import bounding_box
 from LDMSegLib.specification import Label, Region, nesting
 
 EVERY_NEIGHBOUR = np.ones((3, 3, 3), bool)
@@ -217,18 +218,6 @@ def label_values(labels: tuple[Label, ...], convention: str | None = None) -> tu
         where = f" in the convention '{convention}'" if convention else ""
         raise BundleError(f"the bundle's label values{where} are {values}, expected different integers from 1 to 255; use another bundle")
     return values
-
-
-def bounding_box(mask: np.ndarray, margin: int | Sequence[int] = 0) -> tuple[slice, ...] | None:
-    """The smallest box that holds a mask, widened by `margin` voxels inside the array; None for an empty mask."""
-    margins = np.broadcast_to(margin, (mask.ndim,))
-    box = []
-    for axis, size in enumerate(mask.shape):
-        line = np.flatnonzero(mask.any(axis=tuple(a for a in range(mask.ndim) if a != axis)))
-        if line.size == 0:
-            return None
-        box.append(slice(max(int(line[0] - margins[axis]), 0), min(int(line[-1] + 1 + margins[axis]), size)))
-    return tuple(box)
 
 
 def _codes(labels: tuple[Label, ...], regions: tuple[Region, ...]) -> list[int]:

@@ -19,8 +19,9 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from LDMSegLib.postprocessing.regions import EVERY_NEIGHBOUR, bounding_box
+from LDMSegLib.postprocessing.regions import EVERY_NEIGHBOUR
 from LDMSegLib.postprocessing.volumes import voxel_ml
+from LDMSegLib.spatial.boxes import bounding_box
 from LDMSegLib.specification import Region
 
 LOWEST_P, HIGHEST_P = 0.2, 0.8

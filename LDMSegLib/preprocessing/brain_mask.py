@@ -9,9 +9,10 @@ from scipy import ndimage
 
 from LDMSegLib.errors import InputError
 from LDMSegLib.io.nifti_in import read_label_map
-from LDMSegLib.preprocessing.quality import LARGEST_CUT_CM2, largest_area_near_a_face, largest_cut
+from LDMSegLib.preprocessing.quality import LARGEST_CUT_CM2, largest_area_near_a_face
 from LDMSegLib.preprocessing.skull_strip import SUITS_DEEPBET
 from LDMSegLib.spatial.atlas import Space
+from LDMSegLib.spatial.foreground import largest_cut
 from LDMSegLib.spatial.geometry import resample_to
 from LDMSegLib.spatial.volume import Volume
 

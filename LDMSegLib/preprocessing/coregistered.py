@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from LDMSegLib.cases.assemble import Home
 from LDMSegLib.errors import InputError
+from LDMSegLib.preprocessing.case import Home
 from LDMSegLib.spatial.geometry import resample_inside, resample_to
 from LDMSegLib.spatial.volume import Volume
 

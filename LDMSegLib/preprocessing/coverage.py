@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from LDMSegLib.preprocessing.quality import Findings
+from LDMSegLib.spatial.foreground import Findings
 from LDMSegLib.spatial.volume import Volume
 
 # One end of a stack that is this much short of the others', while the other end is not, was not planned so.
@@ -85,7 +85,7 @@ def unseen_stripped_brains(volumes: Mapping[str, Volume], findings: Mapping[str,
 
     Args:
         volumes: by sequence.
-        findings: of `quality.inspect`, by sequence.
+        findings: of `foreground.inspect`, by sequence.
     """
     stripped = {name: volume for name, volume in volumes.items() if not findings[name].skull}
     said = []

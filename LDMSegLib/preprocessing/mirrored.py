@@ -12,10 +12,10 @@ import nibabel as nib
 import numpy as np
 
 from LDMSegLib.errors import InputError
-from LDMSegLib.preprocessing.quality import Findings
 from LDMSegLib.preprocessing.registration import Registration
 from LDMSegLib.preprocessing.registration_quality import DOUBTFUL
 from LDMSegLib.preprocessing.similarity import comparison
+from LDMSegLib.spatial.foreground import Findings
 from LDMSegLib.spatial.geometry import coverage
 from LDMSegLib.spatial.volume import Volume
 
@@ -36,7 +36,7 @@ def reject_mirrored_in_place(volumes: Mapping[str, Volume], findings: Mapping[st
 
     Args:
         volumes: by sequence, lying where their headers say.
-        findings: of `quality.inspect`, by sequence.
+        findings: of `foreground.inspect`, by sequence.
         reference: the sequence compared with.
 
     Raises:

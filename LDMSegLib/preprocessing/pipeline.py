@@ -14,22 +14,22 @@ from typing import Any
 
 import numpy as np
 
-from LDMSegLib.cases.assemble import Case
 from LDMSegLib.events import Reporter, Silent
 from LDMSegLib.optional import workers
 from LDMSegLib.preprocessing.bias_field import evened
 from LDMSegLib.preprocessing.brain_mask import doubts_of_brain, doubts_of_size, given_mask
+from LDMSegLib.preprocessing.case import Case
 from LDMSegLib.preprocessing.coregistered import Together
 from LDMSegLib.preprocessing.coverage import unseen_brain
 from LDMSegLib.preprocessing.mirrored import reject_mirrored
 from LDMSegLib.preprocessing.plan import Plan, Wishes
 from LDMSegLib.preprocessing.prepared import Prepared, Step
-from LDMSegLib.preprocessing.quality import Findings
 from LDMSegLib.preprocessing.registration import Registration, register
 from LDMSegLib.preprocessing.registration_quality import DOUBTFUL, doubt, where_compared
 from LDMSegLib.preprocessing.similarity import AWAY_MM
 from LDMSegLib.preprocessing.skull_strip import find_brain, whole_brain
 from LDMSegLib.spatial.atlas import Space
+from LDMSegLib.spatial.foreground import Findings
 from LDMSegLib.spatial.geometry import resample_to
 from LDMSegLib.spatial.volume import Volume
 
@@ -51,7 +51,7 @@ def prepare_case(
     Args:
         id: of the case.
         volumes: the images as read, by sequence.
-        findings: of `quality.inspect`, by sequence.
+        findings: of `foreground.inspect`, by sequence.
         reference: the sequence that the others are brought onto and, without other wishes, whose grid the result takes.
         space: what to turn the brain like, and the grid of the prepared images.
         todo: of `plan.plan`.

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from LDMSegLib.cases.assemble import no_overlap
 from LDMSegLib.errors import InputError
 from LDMSegLib.preprocessing import quality
-from LDMSegLib.preprocessing.quality import Findings
-from LDMSegLib.spatial import geometry
+from LDMSegLib.preprocessing.case import no_overlap
+from LDMSegLib.spatial import foreground, geometry
+from LDMSegLib.spatial.foreground import Findings
 from LDMSegLib.spatial.volume import Volume
 
 AUTOMATIC, ALWAYS, NEVER = CHOICES = ("automatic", "always", "never")
@@ -55,7 +55,7 @@ def plan(volumes: Mapping[str, Volume], findings: Mapping[str, Findings], refere
 
     Args:
         volumes: as read.
-        findings: of `quality.inspect`, by sequence.
+        findings: of `foreground.inspect`, by sequence.
         reference: the sequence that the others are brought onto.
         wishes: the user's.
 
@@ -94,4 +94,4 @@ def _lies_on(volume: Volume, reference: Volume, found: Findings, wanted: Finding
     if not geometry.same_grid(affine, array.shape, reference.affine, reference.shape):
         return False
     brains = [image != (value or 0.0) for image, value in ((array, found.background), (reference.array, wanted.background))]
-    return quality.foreground_dice(*brains) >= quality.LEAST_FOREGROUND_DICE
+    return foreground.foreground_dice(*brains) >= quality.LEAST_FOREGROUND_DICE

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from LDMSegLib.cases.assemble import Case
+from LDMSegLib.preprocessing.case import Case
 
 
 @dataclass(frozen=True, eq=False)

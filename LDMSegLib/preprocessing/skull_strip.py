@@ -17,7 +17,7 @@ import numpy as np
 from scipy import ndimage
 
 from LDMSegLib.errors import InputError
-from LDMSegLib.spatial.geometry import bounding_box
+from LDMSegLib.spatial.boxes import bounding_box, whole_grid
 from LDMSegLib.spatial.volume import Volume
 
 # Measured on 24 prepared glioma cases: 1.0 to 1.7 litres.
@@ -64,7 +64,7 @@ def whole_brain(probability: np.ndarray, volume: Volume, name: str) -> np.ndarra
 def around(mask: np.ndarray, volume: Volume, mm: float) -> np.ndarray:
     """(X, Y, Z) bool: the mask of a volume's grid grown by `mm`, to within a voxel."""
     reach = np.ceil(mm / np.asarray(volume.spacing)).astype(int)
-    box = bounding_box(mask, int(reach.max()))
+    box = bounding_box(mask, int(reach.max())) or whole_grid(mask)
     # Every second voxel along the fine axes: exact distances to a rounded outline would cost several times as much.
     strides = tuple(2 if s < mm / 8 else 1 for s in volume.spacing)
     coarse = mask[box][tuple(slice(None, None, k) for k in strides)]
@@ -78,7 +78,7 @@ def around(mask: np.ndarray, volume: Volume, mm: float) -> np.ndarray:
 
 def deep(mask: np.ndarray, volume: Volume, mm: float) -> np.ndarray:
     """(X, Y, Z) bool: what of a mask on a volume's grid lies more than `mm` inside it; all of it where nothing does."""
-    box = bounding_box(mask)
+    box = bounding_box(mask) or whole_grid(mask)
     depth = ndimage.distance_transform_edt(np.pad(mask[box], 1), sampling=volume.spacing)[1:-1, 1:-1, 1:-1]
     inner = np.zeros(mask.shape, bool)
     inner[box] = depth > mm
@@ -92,7 +92,7 @@ def _largest(mask: np.ndarray) -> np.ndarray:
 
 def _filled(mask: np.ndarray) -> np.ndarray:
     """The mask without holes: whatever the outside does not reach."""
-    box = bounding_box(mask)
+    box = bounding_box(mask) or whole_grid(mask)
     empty, _ = ndimage.label(np.pad(~mask[box], 1, constant_values=True))
     filled = mask.copy()
     filled[box] = (empty != empty[0, 0, 0])[1:-1, 1:-1, 1:-1]

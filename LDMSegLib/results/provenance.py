@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import LDMSegLib
+from LDMSegLib import GENERATOR
 from LDMSegLib.io.printable import printable
 
-GENERATOR = "LDMSeg"
 FORMAT = 1
 RESEARCH_USE = "Research use only — not a medical device; not for diagnosis or treatment."
 PACKAGES = ("torch", "monai", "numpy", "scipy", "nibabel", "safetensors", "matplotlib")

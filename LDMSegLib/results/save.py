@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from LDMSegLib.cases.assemble import Case
 from LDMSegLib.errors import LDMSegError
 from LDMSegLib.events import Reporter, Silent
 from LDMSegLib.io.dicom_seg import DicomSegWriter
 from LDMSegLib.io.dicom_source import DicomSource, describe_source
 from LDMSegLib.io.itk_transform import itk_matlab, itk_text
+from LDMSegLib.preprocessing.case import Case
 from LDMSegLib.preprocessing.prepared import Prepared
 from LDMSegLib.results.provenance import plain
 from LDMSegLib.results.segmentation import Segmentation

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import ndimage
 
-from LDMSegLib.preprocessing.quality import inspect
 from LDMSegLib.sequences import appearance_table as table
+from LDMSegLib.spatial.foreground import inspect
 from LDMSegLib.spatial.volume import Volume
 
 VOXEL_MM = 2.0

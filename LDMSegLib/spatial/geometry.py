@@ -11,6 +11,8 @@ import nibabel as nib
 import numpy as np
 from scipy import ndimage
 
+from LDMSegLib.spatial.boxes import bounding_box
+
 # Affines written by different programs differ by rounding: up to this the grids are one grid.
 SAME_GRID_MM = 0.1
 
@@ -152,16 +154,6 @@ def resample_inside(array: np.ndarray, affine: np.ndarray, target_affine: np.nda
         part = resample_to(array, affine, corner, inside[box].shape)
         out[box] = np.where(inside[box], part, array.dtype.type(0))
     return out
-
-
-def bounding_box(mask: np.ndarray, margin: int = 0) -> tuple[slice, slice, slice]:
-    """The smallest box around what is true, and that many voxels more where the grid goes on; the whole grid if nothing is."""
-    box = []
-    for axis in range(3):
-        line = np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {axis})))
-        first, last = (int(line[0]), int(line[-1])) if line.size else (0, mask.shape[axis] - 1)
-        box.append(slice(max(first - margin, 0), min(last + 1 + margin, mask.shape[axis])))
-    return tuple(box)
 
 
 def _apply(affine: np.ndarray, points: np.ndarray) -> np.ndarray:

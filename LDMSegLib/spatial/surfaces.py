@@ -20,7 +20,7 @@ from functools import lru_cache
 import numpy as np
 from scipy.spatial import cKDTree
 
-from LDMSegLib.postprocessing.regions import bounding_box
+from LDMSegLib.spatial.boxes import bounding_box
 
 _CORNERS = tuple(itertools.product((0, 1), repeat=3))
 _Point = tuple[int, int, int]

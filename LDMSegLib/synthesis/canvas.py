@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from LDMSegLib.io.nifti_in import read_volume
-from LDMSegLib.preprocessing.quality import image_warnings, inspect
+from LDMSegLib.preprocessing.quality import image_warnings
 from LDMSegLib.spatial.atlas import find_space
+from LDMSegLib.spatial.foreground import inspect
 from LDMSegLib.spatial.model_grid import PlacedGrid, place
 from LDMSegLib.spatial.volume import Volume
 from LDMSegLib.specification import Grid

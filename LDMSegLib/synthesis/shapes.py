@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import ndimage
 
-from LDMSegLib.postprocessing.regions import EVERY_NEIGHBOUR, bounding_box
+from LDMSegLib.postprocessing.regions import EVERY_NEIGHBOUR
+from LDMSegLib.spatial.boxes import bounding_box
 from LDMSegLib.spatial.surfaces import surface_area
 from LDMSegLib.specification import Region, nesting
 

@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 from scipy import ndimage
 
-from LDMSegLib.cases.assemble import Case
+from LDMSegLib.preprocessing.case import Case
 
 DEPTH = (10.0, 25.0)
 """So deep under the surface of the brain small lesions lie, near the edge of grey and white matter,"""

@@ -25,7 +25,7 @@ from LDMSegLib.models.bundle import find_bundle
 from LDMSegLib.postprocessing.regions import region_masks
 from LDMSegLib.preprocessing.registration import register
 from LDMSegLib.preprocessing.skull_strip import METHODS, find_brain, whole_brain
-from LDMSegLib.spatial.geometry import bounding_box
+from LDMSegLib.spatial.boxes import bounding_box, whole_grid
 from LDMSegLib.spatial.volume import Volume
 from Testing.benchmarks.make_raw import make_raw
 from Testing.benchmarks.process import machine, table
@@ -50,7 +50,7 @@ def brain_figures(found: np.ndarray, brain: np.ndarray, regions: Mapping[str, np
         region lies within 5 mm of the true brain's outside, and "edge_lost": its share outside the mask (None without any).
     """
     ml = abs(float(np.linalg.det(volume.affine[:3, :3]))) / 1000.0
-    box = bounding_box(brain, 1)
+    box = bounding_box(brain, 1) or whole_grid(brain)
     whole = list(regions.values())[-1]
     depth = ndimage.distance_transform_edt(np.pad(brain[box], 1), sampling=volume.spacing)[1:-1, 1:-1, 1:-1]
     edge = whole[box] & (depth <= EDGE_MM)

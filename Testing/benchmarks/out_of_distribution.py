@@ -15,12 +15,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from LDMSegLib.cases.assemble import Case, load_case
+from LDMSegLib.cases.assemble import load_case
 from LDMSegLib.inference.segment import Settings, segment
 from LDMSegLib.models.bundle import find_bundle
 from LDMSegLib.models.device import choose_device
 from LDMSegLib.models.model import Model, sampling_mode
 from LDMSegLib.postprocessing.regions import region_masks
+from LDMSegLib.preprocessing.case import Case
 from LDMSegLib.sequences.naming import find_case
 from Testing.benchmarks.altered_brains import resected, with_small_lesions
 from Testing.benchmarks.process import machine, table

@@ -19,7 +19,6 @@ from LDMSegLib.preprocessing import (
     coregistered,
     pipeline,
     plan,
-    quality,
     registration,
     registration_quality,
     similarity,
@@ -28,9 +27,10 @@ from LDMSegLib.preprocessing import (
 from LDMSegLib.preprocessing.pipeline import prepare_case
 from LDMSegLib.preprocessing.plan import Wishes
 from LDMSegLib.preprocessing.prepared import Prepared
-from LDMSegLib.spatial import atlas, geometry
+from LDMSegLib.spatial import atlas, foreground, geometry
 from LDMSegLib.spatial.atlas import find_space
-from LDMSegLib.spatial.geometry import bounding_box, resample_to
+from LDMSegLib.spatial.boxes import bounding_box
+from LDMSegLib.spatial.geometry import resample_to
 from LDMSegLib.spatial.volume import Volume
 from LDMSegLib.specification import Specification
 
@@ -59,7 +59,7 @@ def code(*more: ModuleType) -> str:
 def prepared_with_cost(id: str, volumes: Mapping[str, Volume], spec: Specification) -> tuple[Prepared, dict[str, Any]]:
     """Prepare raw volumes as `ldmseg segment` would by itself; with seconds, processor seconds, memory and warnings."""
     wall, cpu = time.monotonic(), time.process_time()
-    findings = {name: quality.inspect(volume) for name, volume in volumes.items()}
+    findings = {name: foreground.inspect(volume) for name, volume in volumes.items()}
     todo = plan.plan(volumes, findings, spec.reference, Wishes())
     done = prepare_case(id, volumes, findings, spec.reference, find_space(spec.grid.space), todo, Wishes())
     unit = 1 if sys.platform == "darwin" else 1024

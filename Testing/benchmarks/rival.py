@@ -7,11 +7,11 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from LDMSegLib.cases.assemble import Case
 from LDMSegLib.inference.segment import prepare
 from LDMSegLib.inference.tta import MOST, views
 from LDMSegLib.models.model import Model
 from LDMSegLib.postprocessing.regions import nest
+from LDMSegLib.preprocessing.case import Case
 from LDMSegLib.spatial.model_grid import from_grid, place
 
 

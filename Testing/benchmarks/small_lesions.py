@@ -15,13 +15,14 @@ from pathlib import Path
 
 import numpy as np
 
-from LDMSegLib.cases.assemble import Case, load_case
+from LDMSegLib.cases.assemble import load_case
 from LDMSegLib.inference.segment import Settings, segment
 from LDMSegLib.models.bundle import find_bundle, load_networks
 from LDMSegLib.models.device import choose_device
 from LDMSegLib.models.model import Model, sampling_mode
 from LDMSegLib.postprocessing.regions import region_masks
 from LDMSegLib.postprocessing.volumes import to_csv
+from LDMSegLib.preprocessing.case import Case
 from LDMSegLib.sequences.naming import find_case
 from LDMSegLib.specification import Specification
 from Testing.benchmarks.altered_brains import with_small_lesions

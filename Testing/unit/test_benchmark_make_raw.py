@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from LDMSegLib.preprocessing.quality import inspect
+from LDMSegLib.spatial.foreground import inspect
 from LDMSegLib.spatial.geometry import resample_to
 from LDMSegLib.spatial.volume import Volume
 from Testing.benchmarks import make_raw as raw_cases

@@ -13,8 +13,9 @@ from LDMSegLib.cases import synthetic
 from LDMSegLib.cases.assemble import load_case
 from LDMSegLib.cases.synthetic import CORE, OEDEMA, RIM, synthetic_patient, write_synthetic_patient
 from LDMSegLib.errors import InputError, OutputError
-from LDMSegLib.preprocessing.quality import foreground_dice as dice
-from LDMSegLib.preprocessing.quality import image_warnings, inspect, overlap_warnings
+from LDMSegLib.preprocessing.quality import image_warnings, overlap_warnings
+from LDMSegLib.spatial.foreground import foreground_dice as dice
+from LDMSegLib.spatial.foreground import inspect
 
 needs_nilearn = pytest.mark.skipif(
     importlib.util.find_spec("nilearn") is None, reason="nilearn, which ships the templates, is not installed"

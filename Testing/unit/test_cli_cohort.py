@@ -14,6 +14,7 @@ import pytest
 from commandline import run_here
 from tiny_bundle import SEQUENCES, save_raw_case
 
+from LDMSegLib import GENERATOR
 from LDMSegLib.cli.case_files import content_sha256, same_inputs
 from LDMSegLib.cli.cohort import (
     DONE,
@@ -31,7 +32,6 @@ from LDMSegLib.errors import Cancelled, InputError, OutputError
 from LDMSegLib.events import Cancellation, Silent
 from LDMSegLib.preprocessing import bias_field, pipeline
 from LDMSegLib.preprocessing.registration import Registration
-from LDMSegLib.results.provenance import GENERATOR
 
 SETTINGS = {"sampling.seed": 0, "label_convention": None}
 VOLUMES = "region,title,ensemble_ml,expected_ml,members,mean_ml,sd_ml,spread_low_ml,spread_high_ml,lowest_ml,highest_ml\n"

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from commandline import run_here
 
+from LDMSegLib import GENERATOR
 from LDMSegLib.errors import InputError
 from LDMSegLib.evaluation.matching import find_predictions, find_references, match
-from LDMSegLib.results.provenance import GENERATOR
 
 AFFINE = np.diag([1.0, 1.0, 1.0, 1.0])
 

@@ -15,7 +15,6 @@ from scipy.stats import norm
 from test_models_conditioning import configurations
 from tiny_bundle import small_affine, small_images, tiny_specification
 
-from LDMSegLib.cases.assemble import Case
 from LDMSegLib.cli.summary import segmentation_event, segmentation_text
 from LDMSegLib.diffusion.ensemble import EnsembleRun
 from LDMSegLib.errors import BundleError
@@ -28,6 +27,7 @@ from LDMSegLib.models.bundle import read_bundle, save_bundle
 from LDMSegLib.models.device import choose_device
 from LDMSegLib.models.model import Model
 from LDMSegLib.models.networks import build_all
+from LDMSegLib.preprocessing.case import Case
 from LDMSegLib.spatial.volume import Volume
 from LDMSegLib.specification import Mode
 

@@ -9,13 +9,13 @@ import pytest
 import torch
 from tiny_bundle import SHAPE, save_tiny_bundle, small_affine, small_images, tiny_specification
 
-from LDMSegLib.cases.assemble import Case
 from LDMSegLib.errors import Cancelled
 from LDMSegLib.events import Cancellation, Silent
 from LDMSegLib.inference.segment import Settings, segment
 from LDMSegLib.models.bundle import read_bundle
 from LDMSegLib.models.device import choose_device
 from LDMSegLib.models.model import Model, sampling_mode
+from LDMSegLib.preprocessing.case import Case
 from LDMSegLib.spatial.volume import Volume
 from LDMSegLib.specification import Label, Region, Sequence, nesting
 

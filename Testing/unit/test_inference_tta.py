@@ -9,7 +9,6 @@ import pytest
 import torch
 from tiny_bundle import small_affine, small_images
 
-from LDMSegLib.cases.assemble import Case
 from LDMSegLib.events import Silent
 from LDMSegLib.inference.ensemble import read
 from LDMSegLib.inference.segment import prepare, segment
@@ -17,6 +16,7 @@ from LDMSegLib.inference.tta import View, view_of, views, views_of_case
 from LDMSegLib.models.bundle import read_bundle
 from LDMSegLib.models.device import choose_device
 from LDMSegLib.models.model import Model, sampling_mode
+from LDMSegLib.preprocessing.case import Case
 from LDMSegLib.spatial.model_grid import place
 from LDMSegLib.spatial.volume import Volume
 

@@ -8,7 +8,8 @@ import pytest
 
 from LDMSegLib.cases.assemble import look_at
 from LDMSegLib.preprocessing.brain_mask import doubts_of_brain
-from LDMSegLib.preprocessing.quality import background_value, foreground_dice, image_warnings, inspect, overlap_warnings
+from LDMSegLib.preprocessing.quality import image_warnings, overlap_warnings
+from LDMSegLib.spatial.foreground import background_value, foreground_dice, inspect
 from LDMSegLib.spatial.volume import Volume
 
 SHAPE = (48, 56, 48)

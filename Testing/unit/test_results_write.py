@@ -16,12 +16,12 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from LDMSegLib import GENERATOR
 from LDMSegLib.errors import BundleError, InputError, OutputError
 from LDMSegLib.io.atomic_folder import STALE_SECONDS, check_output, result_folder
 from LDMSegLib.postprocessing.regions import label_map, region_masks
 from LDMSegLib.postprocessing.uncertainty import find_uncertain_regions
 from LDMSegLib.postprocessing.volumes import measure
-from LDMSegLib.results.provenance import GENERATOR
 from LDMSegLib.results.segmentation import Segmentation
 from LDMSegLib.results.write import write_segmentation
 from LDMSegLib.specification import Label, Region

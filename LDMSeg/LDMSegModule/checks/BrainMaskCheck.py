@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from LDMSegLib.preprocessing.quality import LARGEST_BRAIN_ML, SMALLEST_BRAIN_ML
+from LDMSegLib.preprocessing.quality import SMALLEST_BRAIN_ML
+from LDMSegLib.spatial.foreground import LARGEST_BRAIN_ML
 from LDMSegModule.checks.Finding import PROBLEM, WARNING, Finding
 from LDMSegModule.parameters.SegmentParameters import NEVER
 from LDMSegModule.scene.BrainMask import BrainMask

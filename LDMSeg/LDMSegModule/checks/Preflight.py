@@ -11,6 +11,7 @@ import numpy as np
 import slicer
 
 from LDMSegLib.preprocessing import quality
+from LDMSegLib.spatial import foreground
 from LDMSegLib.specification import Sequence
 from LDMSegModule.checks.BrainMaskCheck import mask_findings
 from LDMSegModule.checks.Estimate import in_words
@@ -65,7 +66,7 @@ class Preflight:
                 images[name] = InputImage.of(node)
         images = {name: image for name, image in images.items() if _keep(_bad_values(name, image), findings)}
         findings += _same_voxels(images)
-        measured = {name: quality.inspect(image) for name, image in images.items()}
+        measured = {name: foreground.inspect(image) for name, image in images.items()}
         if images:
             findings += self._of_images(images, measured)
         findings += self._of_mask(images, measured)
@@ -91,7 +92,7 @@ class Preflight:
         wanted = self.specification.reference
         return wanted if wanted in images else next(iter(images), wanted)
 
-    def _of_mask(self, images: Mapping[str, InputImage], measured: Mapping[str, quality.Findings]) -> list[Finding]:
+    def _of_mask(self, images: Mapping[str, InputImage], measured: Mapping[str, foreground.Findings]) -> list[Finding]:
         if self.brain.mask is None:
             return []
         name = self._reference(images)
@@ -99,7 +100,7 @@ class Preflight:
         found = mask_findings(self.brain.mask, self.prepare, name, images.get(name), background)
         return [replace(finding, preparing=True) for finding in found]
 
-    def _of_images(self, images: Mapping[str, InputImage], measured: Mapping[str, quality.Findings]) -> list[Finding]:
+    def _of_images(self, images: Mapping[str, InputImage], measured: Mapping[str, foreground.Findings]) -> list[Finding]:
         reference = self._reference(images)
         skull = [name for name, found in measured.items() if found.skull]
         others = [name for name in images if name != reference]
@@ -239,7 +240,7 @@ def _grid(name: str, image: InputImage, reference: str, target: InputImage) -> F
     return Finding(WARNING, text, (name,))
 
 
-def _foreground_dice(image: InputImage, found: quality.Findings, target: InputImage, wanted: quality.Findings) -> float:
+def _foreground_dice(image: InputImage, found: foreground.Findings, target: InputImage, wanted: foreground.Findings) -> float:
     """Dice of two images' brains, on a sample of the target's voxels."""
     moved = image.sampled_at(target) != (found.background or 0.0)
     here = target.sampled_at(target) != (wanted.background or 0.0)

@@ -9,7 +9,8 @@ import numpy as np
 import slicer
 
 from LDMSegLib.errors import InputError
-from LDMSegLib.postprocessing.regions import bounding_box, label_map
+from LDMSegLib.postprocessing.regions import label_map
+from LDMSegLib.spatial.boxes import bounding_box
 from LDMSegModule.result.EditCount import EditCount
 from LDMSegModule.result.Result import THRESHOLD_ATTRIBUTE, Result
 from LDMSegModule.result.VolumesTable import VolumesTable

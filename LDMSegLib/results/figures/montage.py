@@ -11,9 +11,9 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from LDMSegLib.postprocessing.regions import bounding_box
 from LDMSegLib.results.figures.planes import PLANES, Canonical, Cut
 from LDMSegLib.results.provenance import RESEARCH_USE
+from LDMSegLib.spatial.boxes import bounding_box
 from LDMSegLib.specification import Label
 
 MOST = 24

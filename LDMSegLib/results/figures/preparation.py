@@ -10,9 +10,9 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from LDMSegLib.postprocessing.regions import bounding_box
 from LDMSegLib.results.figures.planes import PLANES, Canonical, Cut
 from LDMSegLib.results.provenance import RESEARCH_USE
+from LDMSegLib.spatial.boxes import bounding_box
 
 INK, FAINT, ALARM, OUTLINE = "#16202a", "#5d6b78", "#b3261e", "#ffb000"
 _PICTURE, _TITLE, _HEAD, _FOOT = 2.1, 0.3, 0.5, 0.35  # inches
