@@ -12,7 +12,7 @@ from LDMSegModule.install.ModelManager import ModelManager
 from LDMSegModule.install.SlicerInstaller import SlicerInstaller
 from LDMSegModule.panels.BrainPanel import BrainPanel, BrainWidgets
 from LDMSegModule.panels.Dialogs import Dialogs
-from LDMSegModule.panels.Guard import Guard
+from LDMSegModule.panels.ErrorHandler import ErrorHandler
 from LDMSegModule.panels.InputsPanel import InputRow, InputsPanel
 from LDMSegModule.panels.ModelsPanel import ModelsPanel, ModelsWidgets
 from LDMSegModule.panels.MoreMenu import MoreMenu
@@ -164,8 +164,10 @@ class LDMSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.helpText.text = _HELP
         self.logic, self.dialogs, self.files, self.memory = LDMSegLogic(), Dialogs(), ResultFiles(), PaceMemory()
 
-        notice, self.guard = self._voice(self.ui.generalNotice)
-        self.sample = SamplePanel(self.ui.sampleButton, notice, lambda complain: self.logic.sample(complain, self.dialogs.ask), self.guard)
+        notice, self.catch_errors = self._voice(self.ui.generalNotice)
+        self.sample = SamplePanel(
+            self.ui.sampleButton, notice, lambda complain: self.logic.sample(complain, self.dialogs.ask), self.catch_errors
+        )
         self._makeInputs()
         self._makeSetup()
         self._makeReview()
@@ -176,9 +178,9 @@ class LDMSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.readiness = Readiness(self.setupPanel, self.settings, self.inputs, self.segmentPanel, self.syntheticPanel, self.memory)
         self.link = ParameterLink(
             super(LDMSegLogic, self.logic).getParameterNode, Parameters, self.ui, self.addObserver, self.removeObserver, self._bind,
-            self.guard(self._parametersChanged), notice.problem,
+            self.catch_errors(self._parametersChanged), notice.problem,
         )  # fmt: skip
-        self.watch = SceneWatch(slicer.mrmlScene, self.addObserver, self._timer(), self, self.guard)
+        self.watch = SceneWatch(slicer.mrmlScene, self.addObserver, self._timer(), self, self.catch_errors)
 
         _registerTerminology()  # the module may have been loaded long after Slicer's start
         self.modelsChanged()
@@ -200,7 +202,7 @@ class LDMSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def enter(self):
         """The user opens the panel, perhaps coming back from the Segment Editor."""
         for step in (self.link.take, self._useBundle, self.review.returned):
-            self.guard(step)()
+            self.catch_errors(step)()
 
     def exit(self):
         """The user leaves the panel; a run goes on."""
@@ -210,56 +212,56 @@ class LDMSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _voice(self, label):
         """A place in the panel where things are said, and what turns errors into something said there."""
         notice = Notice(label)
-        return notice, Guard(notice.problem)
+        return notice, ErrorHandler(notice.problem)
 
     def _timer(self):
         return qt.QTimer(self.panel)
 
-    def _control(self, guard):
-        return RunControl(self.logic.run, self._timer(), guard)
+    def _control(self, catch_errors):
+        return RunControl(self.logic.run, self._timer(), catch_errors)
 
     def _makeInputs(self):
         ui = self.ui
         rows = [InputRow(name, *(getattr(ui, f"{name}{part}") for part in ("Label", "Selector", "Facts"))) for name in SEQUENCES]
         self.inputs = InputsPanel(rows, ui.findingsLabel, lambda node: VolumeFacts.of(node).text, self._volumes, self._ready)
-        ui.guessButton.connect("clicked(bool)", self.guard(lambda: self.inputs.guess(replace=True)))
-        notice, guard = self._voice(ui.brainMessage)
+        ui.guessButton.connect("clicked(bool)", self.catch_errors(lambda: self.inputs.guess(replace=True)))
+        notice, catch_errors = self._voice(ui.brainMessage)
         self.brain = BrainPanel(
             BrainWidgets(ui.prepareGroup, ui.brainExtractionSelector, ui.installExtractionButton, ui.brainMaskSelector),
-            notice, self.logic.installation, self.dialogs, self._useBundle, guard,
+            notice, self.logic.installation, self.dialogs, self._useBundle, catch_errors,
         )  # fmt: skip
 
     def _makeSetup(self):
-        ui, (notice, guard) = self.ui, self._voice(self.ui.setupText)
+        ui, (notice, catch_errors) = self.ui, self._voice(self.ui.setupText)
         widgets = SetupWidgets(ui.setupGroup, ui.installButton, ui.installFolderButton, ui.setupCheckButton, ui.setupProgress)
-        self.setupPanel = SetupPanel(widgets, notice, self.logic.installation, self._timer(), self.dialogs, self._ready, guard)
-        ui.installationButton.connect("clicked(bool)", guard(self.setupPanel.open))
+        self.setupPanel = SetupPanel(widgets, notice, self.logic.installation, self._timer(), self.dialogs, self._ready, catch_errors)
+        ui.installationButton.connect("clicked(bool)", catch_errors(self.setupPanel.open))
 
     def _makeReview(self):
-        ui, (notice, guard) = self.ui, self._voice(self.ui.reviewMessage)
+        ui, (notice, catch_errors) = self.ui, self._voice(self.ui.reviewMessage)
         parts = ReviewParts(
             VolumesView(ui.volumesTable),
             SequencesView(SequencesWidgets(ui.sequencesBox, ui.sequencesText)),
             PreparationView(
                 PreparationWidgets(ui.preparationBox, ui.preparationText, ui.preparationPicture, ui.preparationButton),
-                lambda result: self.files.picture(result, PREPARATION), self.dialogs, guard,
+                lambda result: self.files.picture(result, PREPARATION), self.dialogs, catch_errors,
             ),
-            OverlayPanel(OverlayWidgets(ui.mapSelector, ui.mapRegionSelector, ui.opacitySlider, ui.hideSlider), guard),
+            OverlayPanel(OverlayWidgets(ui.mapSelector, ui.mapRegionSelector, ui.opacitySlider, ui.hideSlider), catch_errors),
             lambda arrived: RegionsView(
-                RegionsWidgets(ui.regionsTable, ui.previousButton, ui.nextButton, ui.reviewedLabel), guard, arrived
+                RegionsWidgets(ui.regionsTable, ui.previousButton, ui.nextButton, ui.reviewedLabel), catch_errors, arrived
             ),
-            lambda updated: ThresholdPanel(ui.probabilitySlider, self._timer(), self._timer(), guard, updated),
+            lambda updated: ThresholdPanel(ui.probabilitySlider, self._timer(), self._timer(), catch_errors, updated),
         )  # fmt: skip
         self.review = ReviewPanel(
             ReviewWidgets(ui.reviewContent, ui.editButton, ui.discardButton), Notice(ui.resultNotice), notice, parts, SegmentEditor(),
-            self.logic.resultOf, lambda: self.inputs.reference, guard,
+            self.logic.resultOf, lambda: self.inputs.reference, catch_errors,
         )  # fmt: skip
-        self.more = MoreMenu(ui.moreButton, guard, lambda: self.review.result, self.files, self.dialogs, notice.show)
+        self.more = MoreMenu(ui.moreButton, catch_errors, lambda: self.review.result, self.files, self.dialogs, notice.show)
 
     def _makeSegment(self):
-        ui, (notice, guard) = self.ui, self._voice(self.ui.runOutcome)
+        ui, (notice, catch_errors) = self.ui, self._voice(self.ui.runOutcome)
         self.settings = SettingsPanel(
-            SettingsWidgets(ui.bundleSelector, ui.modeSelector, ui.deviceSelector, ui.estimateLabel), guard, self._settingsChanged
+            SettingsWidgets(ui.bundleSelector, ui.modeSelector, ui.deviceSelector, ui.estimateLabel), catch_errors, self._settingsChanged
         )
         job = SegmentJob(self.inputs, self.settings, self.brain, self.logic, self.files, self.memory, self._resultArrived)
         widgets = SegmentWidgets(
@@ -267,28 +269,32 @@ class LDMSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             ui.logText,
         )  # fmt: skip
         self.segmentPanel = SegmentPanel(
-            widgets, notice, self._control(guard), self.logic.folders, self.logic.exporter, job.order, job.deliver, self.setupPanel.need,
-            self._ready, guard,
+            widgets, notice, self._control(catch_errors), self.logic.folders, self.logic.exporter, job.order, job.load_result,
+            self.setupPanel.need,
+            self._ready, catch_errors,
         )  # fmt: skip
 
     def _makeSynthetic(self):
-        ui, (notice, guard) = self.ui, self._voice(self.ui.drawOutcome)
+        ui, (notice, catch_errors) = self.ui, self._voice(self.ui.drawOutcome)
         widgets = SyntheticWidgets(ui.drawButton, ui.drawFrame, ui.drawProgress, ui.drawStage, ui.drawCancelButton, ui.masksFolder)
         self.syntheticPanel = SyntheticPanel(
-            widgets, notice, self._control(guard), self.logic.folders, self.logic.exporter,
-            lambda folder, reference: self.logic.loadMasks(folder, reference, self.settings.specification), Path.home(), self._ready, guard,
+            widgets, notice, self._control(catch_errors), self.logic.folders, self.logic.exporter,
+            lambda folder, reference: self.logic.loadMasks(folder, reference, self.settings.specification), Path.home(), self._ready,
+            catch_errors,
         )  # fmt: skip
 
     def _makeModels(self):
-        ui, (notice, guard) = self.ui, self._voice(self.ui.modelsMessage)
+        ui, (notice, catch_errors) = self.ui, self._voice(self.ui.modelsMessage)
         widgets = ModelsWidgets(ui.modelsTable, ui.verifyButton, ui.deleteButton, ui.modelsFolderButton)
-        self.modelsPanel = ModelsPanel(widgets, notice, self.logic.models, self._control(guard), self.dialogs, self.modelsChanged, guard)
+        self.modelsPanel = ModelsPanel(
+            widgets, notice, self.logic.models, self._control(catch_errors), self.dialogs, self.modelsChanged, catch_errors
+        )
 
     def _makeShortcuts(self):
         self.shortcuts = []
         for keys, slot in (("Ctrl+Shift+N", self.review.regions.go_to_next), ("Ctrl+Shift+P", self.review.regions.go_to_previous)):
             shortcut = qt.QShortcut(qt.QKeySequence(keys), self.panel)
-            shortcut.connect("activated()", self.guard(slot))
+            shortcut.connect("activated()", self.catch_errors(slot))
             self.shortcuts.append(shortcut)
 
     # What the parts tell each other

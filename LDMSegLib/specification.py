@@ -113,8 +113,8 @@ class Mode:
     `views`, 1 to 8, in how many ways the members look at the MRI (see `LDMSegLib.inference.tta`).
     `direct`, from 0 to below 1, is the share of each member that is the conditioning network's own answer (see
     `LDMSegLib.inference.ensemble`).
-    `attenuation`, above 0 and at most 1, says how far the members of a view agree on that answer; 1 = it is the same for all, the
-    smaller the more each leans its own way (see `LDMSegLib.inference.intercepts`).
+    `attenuation`, above 0 and at most 1, says how far the members of a view agree on that answer; 1 = it is the same for all, the smaller
+    the more the members differ (see `LDMSegLib.inference.intercepts`).
     """
 
     sampler: str

@@ -24,7 +24,7 @@ from LDMSegLib.models.bundle import find_bundle, save_specification
 from LDMSegLib.models.device import choose_device
 from LDMSegLib.models.model import Model, sampling_mode
 from LDMSegLib.postprocessing.calibration import uncalibrated
-from LDMSegLib.postprocessing.ood_measures import examine
+from LDMSegLib.postprocessing.ood_measures import measure_case
 from LDMSegLib.postprocessing.out_of_distribution import Measures, contrast_measures, result_measures
 from LDMSegLib.postprocessing.regions import nest
 from LDMSegLib.preprocessing.normalisation import background
@@ -97,7 +97,7 @@ def measured_cases(configuration: Configuration, run: Path, model: Model, seed: 
             lambda _, p, into=statistics: into.add(nest(p, spec.regions)),
         )
         present = [name for name, one in zip(spec.sequence_names, mri, strict=True) if (one != background(spec.intensity)).any()]
-        yield examine(model, mri, statistics.mean.cpu().numpy(), present, limits)
+        yield measure_case(model, mri, statistics.mean.cpu().numpy(), present, limits)
         count += 1
         print(f"{count}: {path.stem}", flush=True)
     if not count:

@@ -24,7 +24,7 @@ from LDMSegLib.models.model import Model, sampling_mode
 from LDMSegLib.postprocessing.regions import region_masks
 from LDMSegLib.spatial.atlas import find_space
 from LDMSegLib.specification import ShapeOdds, Term
-from LDMSegLib.synthesis.acceptance import Mask, Wish
+from LDMSegLib.synthesis.acceptance import Mask, SynthesisRequest
 from LDMSegLib.synthesis.canvas import Canvas, placed_blank
 from LDMSegLib.synthesis.shape_prior import keeping_probability, log_odds, shape_on_model_grid
 from LDMSegLib.synthesis.shapes import feature_matrix
@@ -94,7 +94,7 @@ def drawn_shapes(model: Model, count: int, seed: int) -> Shapes:
         if mask.number % 20 == 0:
             print(f"{mask.number} of {count} drawn", flush=True)
 
-    synthesize(model, canvas, Wish(count, seed, any_shape=True), keep)
+    synthesize(model, canvas, SynthesisRequest(count, seed, any_shape=True), keep)
     return shapes
 
 

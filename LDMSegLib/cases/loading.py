@@ -17,11 +17,11 @@ from LDMSegLib.events import Reporter
 from LDMSegLib.io.dicom_source import DicomSource
 from LDMSegLib.io.endings import IMAGES
 from LDMSegLib.preprocessing.case import Case
-from LDMSegLib.preprocessing.coregistered import Together
+from LDMSegLib.preprocessing.coregistered import CoregisteredSeries
 from LDMSegLib.preprocessing.coverage import short_stacks, unseen_stripped_brains
 from LDMSegLib.preprocessing.mirrored import reject_mirrored_in_place
 from LDMSegLib.preprocessing.pipeline import prepare_case
-from LDMSegLib.preprocessing.plan import AUTOMATIC, NEVER, Plan, Wishes, plan
+from LDMSegLib.preprocessing.plan import AUTOMATIC, NEVER, Plan, PreparationOptions, plan
 from LDMSegLib.preprocessing.prepared import Prepared
 from LDMSegLib.preprocessing.quality import image_warnings
 from LDMSegLib.results.provenance import file_sha256
@@ -268,7 +268,7 @@ def _numbered(series: list, folder: Path, name: str, number: int):
     return fits[0]
 
 
-def to_case(found: Found, specification: Specification, wishes: Wishes, reporter: Reporter) -> Read:
+def to_case(found: Found, specification: Specification, options: PreparationOptions, reporter: Reporter) -> Read:
     """Prepare what calls for it; else put the images on one grid as their headers say.
 
     Raises:
@@ -277,24 +277,24 @@ def to_case(found: Found, specification: Specification, wishes: Wishes, reporter
     images = found.images
     if found.identified.used:
         reporter.inputs(found.identified.lines(), **found.identified.record())
-    if wishes.result_on and wishes.result_on not in images.volumes:
+    if options.result_on and options.result_on not in images.volumes:
         # Before minutes of registration, and whether or not there is anything to prepare.
         raise InputError(
-            f"the result of '{found.id}' is wanted on {wishes.result_on}, which is not there; choose one of "
+            f"the result of '{found.id}' is wanted on {options.result_on}, which is not there; choose one of "
             f"{', '.join(images.volumes)} with --result-on"
         )
     reference, notes = reference_of(tuple(images.volumes), specification)
     space = find_space(specification.grid.space)
-    todo = plan(images.volumes, images.findings, reference, wishes) if space else Plan()
+    todo = plan(images.volumes, images.findings, reference, options) if space else Plan()
     said = (*short_stacks(images.volumes), *unseen_stripped_brains(images.volumes, images.findings), *found.notes)
-    if todo.register and not todo.strip and wishes.choice == AUTOMATIC and importlib.util.find_spec("SimpleITK") is None:
+    if todo.register and not todo.strip and options.choice == AUTOMATIC and importlib.util.find_spec("SimpleITK") is None:
         # Nobody asked for registration, and without it the headers are as good a word as they ever were.
         said += (
             f'{", ".join(todo.register)} would be brought onto {reference} if SimpleITK were installed (pip install "ldmseg[prepare]"), '
             "now only the headers say where they lie; check that the images are aligned",
         )
         todo = Plan()
-    if not space and wishes.choice != NEVER and any(finding.skull for finding in images.findings.values()):
+    if not space and options.choice != NEVER and any(finding.skull for finding in images.findings.values()):
         raise InputError(
             f"the images are raw, and how to prepare them for the space '{specification.grid.space}' of this bundle is not known; prepare "
             "them as the bundle's description says and add --prepare never"
@@ -302,16 +302,16 @@ def to_case(found: Found, specification: Specification, wishes: Wishes, reporter
     if not todo.anything:
         reject_mirrored_in_place(images.volumes, images.findings, reference)
         case = assemble(images, specification, found.id)
-        if wishes.result_on:
-            lying = Together(images.volumes, reference)
-            case = replace(case, home=lying.home(wishes.result_on, case.foreground(), np.eye(4)))
+        if options.result_on:
+            lying = CoregisteredSeries(images.volumes, reference)
+            case = replace(case, native_space=lying.native_space(options.result_on, case.foreground(), np.eye(4)))
         read = Read(replace(case, warnings=(*said, *case.warnings)), None, found.sources)
     else:
         stripped = {name: finding for name, finding in images.findings.items() if not finding.skull}
         notes += image_warnings(stripped, reference)
         missing = missing_from(images.volumes, specification)
         said = (*said, *notes)
-        prepared = prepare_case(found.id, images.volumes, images.findings, reference, space, todo, wishes, missing, said, reporter)
+        prepared = prepare_case(found.id, images.volumes, images.findings, reference, space, todo, options, missing, said, reporter)
         read = Read(prepared.case, prepared, found.sources)
     read = replace(read, case=replace(read.case, warnings=tuple(_as_kept(said, found) for said in read.case.warnings)))
     for warning in read.case.warnings:

@@ -47,12 +47,12 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
         with console(arguments) as reporter, run_log(arguments), warnings.catch_warnings():
-            return _guarded(arguments, Logged(reporter))
+            return _run_with_error_handling(arguments, Logged(reporter))
     except BrokenPipeError:
         return NOBODY_READS
 
 
-def _guarded(arguments: list[str], reporter: Reporter) -> int:
+def _run_with_error_handling(arguments: list[str], reporter: Reporter) -> int:
     debug = bool(os.environ.get(DEBUG))
     if not debug and not sys.warnoptions:
         warnings.simplefilter("ignore")  # of the libraries: their users are programmers, ours are not

@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from LDMSegLib.cli.console import JSON_EVENTS
 from LDMSegLib.errors import InputError
-from LDMSegLib.preprocessing.plan import CHOICES, NEVER, Wishes
+from LDMSegLib.preprocessing.plan import CHOICES, NEVER, PreparationOptions
 from LDMSegLib.sequences.site_rules import SiteRules, read_site_rules
 from LDMSegLib.specification import Specification
 
@@ -113,7 +113,7 @@ def series_numbers(given: Mapping[str, Path]) -> dict[str, int]:
     return numbers if len(numbers) == len(given) else {}
 
 
-def wishes(args: argparse.Namespace, specification: Specification | None = None) -> Wishes:
+def preparation_options(args: argparse.Namespace, specification: Specification | None = None) -> PreparationOptions:
     """What `add_preparing` was answered.
 
     Raises:
@@ -126,7 +126,7 @@ def wishes(args: argparse.Namespace, specification: Specification | None = None)
     names = specification.sequence_names if specification else ()
     if args.result_on and names and args.result_on not in names:
         raise InputError(f"--result-on is '{args.result_on}', which is no sequence of this bundle; choose one of {', '.join(names)}")
-    return Wishes(args.prepare, args.brain_extraction, args.brain_mask, args.result_on, args.threads)
+    return PreparationOptions(args.prepare, args.brain_extraction, args.brain_mask, args.result_on, args.threads)
 
 
 def given_bundle(arguments: list[str]) -> str | None:

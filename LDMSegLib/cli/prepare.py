@@ -45,7 +45,7 @@ def run(arguments: list[str], reporter: Reporter) -> int:
         raise InputError("expected either a case's folder or one file for each sequence; see ldmseg prepare --help")
     if args.prepare == NEVER:
         raise InputError("--prepare never leaves nothing for ldmseg prepare to do, expected automatic or always; leave it out")
-    wishes = options.wishes(args, specification)
+    preparation_options = options.preparation_options(args, specification)
     target = check_output(args.output, args.overwrite)
     reporter.stage("read", "Reading the images")
     rules = options.site_rules(args, specification)
@@ -53,7 +53,7 @@ def run(arguments: list[str], reporter: Reporter) -> int:
         found = read_folder(args.case, specification, args.case_id, numbers, rules=rules)
     else:
         found = read_files(given, specification, args.case_id)
-    read = to_case(found, specification, wishes, reporter)
+    read = to_case(found, specification, preparation_options, reporter)
     if read.prepared is None:
         raise InputError(
             f"the images of '{found.id}' are prepared already, so there is nothing to do; add --prepare always to do it all the same"

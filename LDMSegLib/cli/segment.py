@@ -31,7 +31,7 @@ from LDMSegLib.postprocessing.regions import label_values
 from LDMSegLib.preprocessing.case import Case
 from LDMSegLib.preprocessing.plan import AUTOMATIC
 from LDMSegLib.results.provenance import file_sha256
-from LDMSegLib.results.save import DICOM_SEG, Asked, deliver
+from LDMSegLib.results.save import DICOM_SEG, SaveOptions, save_segmentation
 from LDMSegLib.results.segmentation import Segmentation
 from LDMSegLib.specification import Specification
 
@@ -122,7 +122,7 @@ class Job:
         if args.case_id and args.cohort:
             raise InputError("--case-id was given with --cohort, whose cases are called by their folders; leave it out")
         self.case_sha256 = ""
-        options.wishes(args, bundle.specification)
+        options.preparation_options(args, bundle.specification)
         if args.cohort and args.brain_mask and not any(word in str(args.brain_mask) for word in OF_THE_CASE):
             raise InputError(
                 f"--brain-mask {args.brain_mask} was given with --cohort, where one mask would be put on every patient; give a pattern for "
@@ -171,14 +171,14 @@ class Job:
 
     def preparing(self) -> dict[str, Any]:
         """What was asked for raw scans, as provenance.json keeps it."""
-        wishes = options.wishes(self.args)
+        preparation_options = options.preparation_options(self.args)
         # A mask that isn't there is told where it is read.
-        mask = file_sha256(wishes.mask) if wishes.mask and wishes.mask.is_file() else None
+        mask = file_sha256(preparation_options.mask) if preparation_options.mask and preparation_options.mask.is_file() else None
         return {
-            "preparation": wishes.choice,
-            "brain_extraction": wishes.extraction,
+            "preparation": preparation_options.choice,
+            "brain_extraction": preparation_options.extraction,
             "brain_mask_sha256": mask,
-            "result_grid": wishes.result_on or self.bundle.specification.reference,
+            "result_grid": preparation_options.result_on or self.bundle.specification.reference,
             **({"site_rules_sha256": file_sha256(self.args.site_rules)} if self.args.site_rules else {}),
             **({"case_sha256": self.case_sha256} if self.case_sha256 else {}),
         }
@@ -279,7 +279,7 @@ def _given(args: argparse.Namespace) -> dict[str, Path]:
 
 def _read(find: Callable[[], Found], job: Job) -> Read:
     job.reporter.stage("read", "Reading the images")
-    return to_case(find(), job.bundle.specification, options.wishes(job.args), job.reporter)
+    return to_case(find(), job.bundle.specification, options.preparation_options(job.args), job.reporter)
 
 
 def _segmented(
@@ -306,8 +306,10 @@ def _segmented(
         for warning in segmentation.warnings[len(case.warnings) :]:
             job.reporter.warning(warning)
         job.reporter.stage("write", "Writing the result")
-        asked = Asked(job.convention, writer, job.preparing(), names=args.case_id is None)
-        files = deliver(segmentation, case, spec, target, asked, overwrite, seconds, read.prepared, read.sources, job.reporter)
+        save_options = SaveOptions(job.convention, writer, job.preparing(), names=args.case_id is None)
+        files = save_segmentation(
+            segmentation, case, spec, target, save_options, overwrite, seconds, read.prepared, read.sources, job.reporter
+        )
     return segmentation, files
 
 
@@ -318,7 +320,7 @@ def _dicom_seg(job: Job, read: Read) -> tuple[DicomSegWriter | None, tuple[str, 
         InputError: there is no DICOM series to refer to, or highdicom is not installed.
     """
     case, spec = read.case, job.bundle.specification
-    on = case.home.sequence if case.home else case.reference
+    on = case.native_space.sequence if case.native_space else case.reference
     source = read.sources.get(on)
     if source is None:
         raise InputError(

@@ -27,7 +27,7 @@ from LDMSegLib.synthesis.canvas import Canvas, blank_canvas, canvas_like
 if TYPE_CHECKING:
     from LDMSegLib.models.model import Model
     from LDMSegLib.synthesis.acceptance import Mask
-    from LDMSegLib.synthesis.synthesize import Drawn
+    from LDMSegLib.synthesis.synthesize import SynthesisStatistics
 
 CANCELLED = 130
 
@@ -95,17 +95,17 @@ def _draw(
     mode: str,
     reporter: Reporter,
     cancellation: Any,
-) -> tuple[Drawn, list[dict[str, Any]], list[str]]:
-    from LDMSegLib.synthesis.acceptance import Wish  # torch
+) -> tuple[SynthesisStatistics, list[dict[str, Any]], list[str]]:
+    from LDMSegLib.synthesis.acceptance import SynthesisRequest  # torch
     from LDMSegLib.synthesis.mask_folder import MaskFolder  # matplotlib
     from LDMSegLib.synthesis.synthesize import synthesize
 
     header, image = (canvas.image.header, canvas.image.array) if canvas.image else (None, None)
-    wish = Wish(args.count, args.seed, args.min_volume, args.threshold, args.batch_size, args.any_shape)
+    request = SynthesisRequest(args.count, args.seed, args.min_volume, args.threshold, args.batch_size, args.any_shape)
     start = time.monotonic()
     # Sampling takes hours, and a temporary folder that old is taken for a killed run's by the next one: it is opened only to write.
     kept: list[tuple[Mask, bytes]] = []
-    drawn = synthesize(model, canvas, wish, lambda mask: kept.append(_packed(mask)), reporter, cancellation)
+    drawn = synthesize(model, canvas, request, lambda mask: kept.append(_packed(mask)), reporter, cancellation)
     seconds = time.monotonic() - start
     warnings = list(canvas.warnings)
     if drawn.kept < drawn.wanted:
@@ -129,7 +129,14 @@ def _packed(mask: Mask) -> tuple[Mask, bytes]:
 
 
 def _provenance(
-    args: argparse.Namespace, bundle: Bundle, model: Model, canvas: Canvas, mode: str, drawn: Drawn, warnings: list[str], seconds: float
+    args: argparse.Namespace,
+    bundle: Bundle,
+    model: Model,
+    canvas: Canvas,
+    mode: str,
+    drawn: SynthesisStatistics,
+    warnings: list[str],
+    seconds: float,
 ) -> dict[str, Any]:
     import torch
 
@@ -156,7 +163,7 @@ def _provenance(
     )
 
 
-def _text(rows: list[dict[str, Any]], drawn: Drawn, target: Path) -> str:
+def _text(rows: list[dict[str, Any]], drawn: SynthesisStatistics, target: Path) -> str:
     shown = [[row["mask"], *(f"{value:.2f}" for name, value in row.items() if name.endswith("_ml"))] for row in rows]
     header = ["mask", *(name.replace("_ml", " mL") for name in rows[0] if name.endswith("_ml"))]
     lines = ["", table(shown, "<" + ">" * (len(header) - 1), header), ""]

@@ -2,8 +2,8 @@
 
 A member is a sample of the diffusion, brought back from its view. Where the mode has a `direct` share it is the weighted mean of that
 sample and of what the conditioning network's supervised head answers in the same view: two readers with other mistakes, the one
-sharp and free of specks, the other finer, because it has not passed through the latent. That answer is a probability, and each member
-reads it leaning its own way (`LDMSegLib.inference.intercepts`).
+sharp and free of isolated voxels, the other finer, because it has not passed through the latent. That answer is a probability, and each
+member reads it with a random intercept of its own (`LDMSegLib.inference.intercepts`).
 
 Members are dealt round-robin, and each is the same whatever the number asked for: a run that was stopped after n members is the run
 of n members, except for rounding.
@@ -22,7 +22,7 @@ from LDMSegLib.diffusion.ensemble import Denoise, EnsembleRun, run_ensemble
 from LDMSegLib.diffusion.samplers import make_sampler
 from LDMSegLib.diffusion.schedule import NoiseSchedule
 from LDMSegLib.events import Cancellation, Reporter
-from LDMSegLib.inference.intercepts import intercept, leaning
+from LDMSegLib.inference.intercepts import intercept, with_intercept
 from LDMSegLib.inference.tta import View, view_of, views_of_case
 from LDMSegLib.models.model import Model
 from LDMSegLib.specification import Mode
@@ -39,23 +39,23 @@ class Reading:
     def member(self, sample: torch.Tensor, mode: Mode, intercept: float = 0.0) -> torch.Tensor:
         """A member (R, X, Y, Z), in the first view, from its sample in this one and its intercept."""
         if mode.direct:
-            sample = torch.lerp(sample, leaning(self.answer, mode.attenuation, intercept).to(sample), mode.direct)
-        return self.view.undone(sample)
+            sample = torch.lerp(sample, with_intercept(self.answer, mode.attenuation, intercept).to(sample), mode.direct)
+        return self.view.inverse(sample)
 
 
-def read(model: Model, mri: np.ndarray, evened: np.ndarray | None = None) -> list[Reading]:
+def read(model: Model, mri: np.ndarray, bias_corrected: np.ndarray | None = None) -> list[Reading]:
     """Read the MRI once for each view that gets a member.
 
     Args:
         mri: (S, X, Y, Z) float32 on the model's grid, in the network's range.
-        evened: the same without its uneven brightness, for every second view.
+        bias_corrected: the same after bias field correction, for every second view.
 
     Returns:
         One reading a view, in the order in which `draw` deals the members.
     """
     cell = model.specification.latent.downsampling
-    used = views_of_case(model.mode.views, model.mode.members, cell, evened is not None)
-    return [Reading(view, *model.read(view.seen(evened if view.evened else mri))) for view in used]
+    used = views_of_case(model.mode.views, model.mode.members, cell, bias_corrected is not None)
+    return [Reading(view, *model.read(view.forward(bias_corrected if view.bias_corrected else mri))) for view in used]
 
 
 def draw(
@@ -109,15 +109,15 @@ def seen_by(readings: Sequence[Reading], finished: int) -> list[tuple[View, int]
 
 
 class _Pairs:
-    """Hands members over. Where they lean, the first of a pair waits for the other; if none comes, it leans neither way."""
+    """Hands members over. Where they have intercepts, the first of a pair waits for the other; if none comes, its intercept is 0."""
 
     def __init__(self, mode: Mode, readings: Sequence[Reading], on_member: Callable[[int, torch.Tensor], None]) -> None:
         self._mode, self._readings, self._on_member = mode, readings, on_member
-        self._lean = bool(mode.direct) and mode.attenuation < 1.0
+        self._with_intercepts = bool(mode.direct) and mode.attenuation < 1.0
         self._waiting: tuple[int, torch.Tensor] | None = None
 
     def add(self, member: int, sample: torch.Tensor) -> None:
-        if not self._lean:
+        if not self._with_intercepts:
             self._hand_over(member, sample, 0.0)
         elif self._waiting is None:
             self._waiting = member, sample

@@ -1,4 +1,4 @@
-"""Members lean: one calls more than another, each as far as the answer that they all read leaves it open.
+"""A random intercept for each member: one calls more than another, as far as the probability that they all read leaves it open.
 
 The conditioning network's head answers with a probability p. Given to the members of a view alike, its doubt reaches neither
 their variance nor their volumes. So each member reads it with a random intercept b of its own,
@@ -7,14 +7,14 @@ their variance nor their volumes. So each member reads it with a random intercep
 
 from the bridge distribution: the one whose mean answer is p again, so that the ensemble's mean stays what it was (Wang & Louis
 2003, Biometrika 90:765, doi:10.1093/biomet/90.4.765). The attenuation says how much of the doubt lies between the members: at 1 all
-answer p, towards 0 each answers with a mask. A member has one intercept for all voxels and regions, as a reader has habits; its
-volume then leans as far as the borders are in doubt.
+answer p, towards 0 each answers with a mask. A member has one intercept for all voxels and regions, as a reader has habits; its volume is
+then larger or smaller as far as the borders are uncertain.
 
 Intercepts are not drawn but dealt, as the views are, so that few members already stand for the distribution: at levels that fill
 it evenly, and in pairs of opposite ones, which leave the mean of a voxel at one half exactly there. The members of a pair follow one
-another, so every even number of finished members is balanced; the last of an odd number has no partner and leans neither way, also
-where a run was stopped there (`LDMSegLib.inference.ensemble` waits for a partner). A pair is read in two views, which change sides in half
-of the rounds, so that no view always leans the same way.
+another, so every even number of finished members is balanced; the last of an odd number has no partner and gets the intercept 0, also where
+a run was stopped there (`LDMSegLib.inference.ensemble` waits for a partner). A pair is read in two views, which change sides in half of the
+rounds, so that no view always gets intercepts of one sign.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ def intercept(member: int, members: int, attenuation: float, views: int = 1) -> 
     return _bridge_quantile(1.0 - level if other_side % 2 else level, attenuation)
 
 
-def leaning(answer: torch.Tensor, attenuation: float, intercept: float) -> torch.Tensor:
-    """What a member reads where the head answers `answer`, probabilities of any shape; the same shape and dtype."""
+def with_intercept(answer: torch.Tensor, attenuation: float, intercept: float) -> torch.Tensor:
+    """Apply a member's intercept where the head answers `answer`, probabilities of any shape; the same shape and dtype."""
     if attenuation == 1.0:
         return answer
     return torch.sigmoid(torch.logit(answer, eps=MOST_CERTAIN) / attenuation + intercept)

@@ -18,7 +18,7 @@ from LDMSegLib.events import Cancellation, Reporter, Silent
 from LDMSegLib.inference.ensemble import Reading, draw, read, seen_by
 from LDMSegLib.models.model import Model
 from LDMSegLib.postprocessing.calibration import calibrate, uncalibrated
-from LDMSegLib.postprocessing.ood_measures import examine
+from LDMSegLib.postprocessing.ood_measures import measure_case
 from LDMSegLib.postprocessing.out_of_distribution import implausible
 from LDMSegLib.postprocessing.regions import label_map, nest, region_masks, threshold_masks
 from LDMSegLib.postprocessing.uncertainty import find_uncertain_regions
@@ -83,9 +83,9 @@ def segment(
         foreground = case.foreground()
         placed = place(foreground, case.grid.affine, spec.grid)
         mri = prepare(case, spec, placed)
-        evened = prepare(replace(case, volumes=case.evened), spec, placed) if case.evened else None
+        bias_corrected = prepare(replace(case, volumes=case.bias_corrected), spec, placed) if case.bias_corrected else None
     with timer.stage("condition", "Reading the MRI"):
-        readings = read(model, mri, evened)
+        readings = read(model, mri, bias_corrected)
     brain = to_grid(foreground.astype(np.float32), case.grid.affine, placed)
     ensemble = _Ensemble(spec, placed, spec.threshold if settings.threshold is None else settings.threshold, brain)
     with timer.stage("sample", f"Sampling {mode.members} members"):
@@ -143,7 +143,7 @@ def _restored(
 ) -> Segmentation:
     spec, mode, target, to_case = model.specification, model.mode, case.target, case.target_affine
     mean, variance = ensemble.statistics.mean.cpu().numpy(), ensemble.statistics.variance.cpu().numpy()
-    measures = examine(model, mri, mean, tuple(case.volumes), ensemble.limits) if spec.plausibility.ranges else {}
+    measures = measure_case(model, mri, mean, tuple(case.volumes), ensemble.limits) if spec.plausibility.ranges else {}
     inside = case.target_inside()
     with ThreadPoolExecutor(max_workers=2) as pool:
         probabilities, variance = pool.map(lambda a: from_grid(a, ensemble.placed, to_case, target.shape) * inside, (mean, variance))
@@ -170,7 +170,7 @@ def _restored(
         views=len(seen),
         views_requested=len(readings),
         members_by_view=[
-            {"mirrored": list(view.axes), "shift": list(view.shift), "bias_corrected": view.evened, "members": count}
+            {"mirrored": list(view.axes), "shift": list(view.shift), "bias_corrected": view.bias_corrected, "members": count}
             for view, count in seen
         ],
         direct=mode.direct,

@@ -1,4 +1,4 @@
-"""The same MRI seen in other ways: mirrored along its axes, moved within a cell of the latent, and with or without its uneven brightness.
+"""Test-time augmentation: the MRI mirrored along its axes, shifted within a cell of the latent, and with or without bias field correction.
 
 What a network says should not depend on it. Where it does, it is unsure in a way that the noise of one view cannot show
 (test-time augmentation as a measure of uncertainty: Wang et al. 2019, arXiv:1807.07356). The ensemble's members are dealt to
@@ -26,33 +26,34 @@ class View:
 
     `shift`: by how many voxels along each axis it is then moved. What leaves the grid on one side comes in on the other, where there
     is background as a rule, and so comes back whole.
-    `evened`: of a case that has bias-corrected images beside those as scanned (`preprocessing.bias_field`), this view is of the former.
+    `bias_corrected`: of a case that has bias-corrected images beside those as scanned (`preprocessing.bias_field`), this view is of the
+    former.
     """
 
     axes: tuple[int, ...] = ()
     shift: tuple[int, int, int] = (0, 0, 0)
-    evened: bool = False
+    bias_corrected: bool = False
 
-    def seen(self, mri: np.ndarray) -> np.ndarray:
-        """(S, X, Y, Z) on the model's grid → the same in this view."""
+    def forward(self, mri: np.ndarray) -> np.ndarray:
+        """Transform (S, X, Y, Z) on the model's grid into this view."""
         mirrored = np.flip(mri, [axis + 1 for axis in self.axes])
         return np.ascontiguousarray(np.roll(mirrored, self.shift, (1, 2, 3)))
 
-    def undone(self, probabilities: torch.Tensor) -> torch.Tensor:
-        """(R, X, Y, Z) found in this view → in the first one."""
+    def inverse(self, probabilities: torch.Tensor) -> torch.Tensor:
+        """Transform (R, X, Y, Z) found in this view back into the first one."""
         back = torch.roll(probabilities, [-n for n in self.shift], (1, 2, 3)) if any(self.shift) else probabilities
         return back.flip([axis + 1 for axis in self.axes]) if self.axes else back
 
 
-def views(count: int, cell: int = 1, evened: bool = False) -> tuple[View, ...]:
+def views(count: int, cell: int = 1, bias_corrected: bool = False) -> tuple[View, ...]:
     """The first `count` of the eight mirrorings: as it is, left for right, then the same two with the other axes.
 
     Args:
         count: how many.
         cell: of the latent, in voxels along an axis: each view but the first is moved to a place of its own within one, by half a
             cell at most; 1 = none is moved.
-        evened: whether there are evened images to see. Every view mirrored along an even number of axes, the first among them, is then
-            of these.
+        bias_corrected: whether there are bias-field-corrected images. Every view mirrored along an even number of axes, the first among
+            them, is then of these.
 
     Raises:
         ValueError: fewer than 1 or more than 8.
@@ -61,7 +62,7 @@ def views(count: int, cell: int = 1, evened: bool = False) -> tuple[View, ...]:
         raise ValueError(f"{count} views, expected 1 to {MOST}")
     every = [tuple(axis for axis, mirrored in enumerate((x, y, z)) if mirrored) for z, y, x in product((False, True), repeat=3)]
     return tuple(
-        View(axes, tuple(_centred(n * cell // 8, cell) for n in place), evened and len(axes) % 2 == 0)
+        View(axes, tuple(_centred(n * cell // 8, cell) for n in place), bias_corrected and len(axes) % 2 == 0)
         for axes, place in zip(every[:count], _PLACES, strict=False)
     )
 
@@ -82,7 +83,7 @@ def views_of_case(count: int, members: int, cell: int = 1, bias_corrected: bool 
         cell, bias_corrected: see `views`.
     """
     used = views(min(count, members), cell, bias_corrected)
-    return (*used, replace(used[0], evened=False)) if bias_corrected and count == 1 and members > 1 else used
+    return (*used, replace(used[0], bias_corrected=False)) if bias_corrected and count == 1 and members > 1 else used
 
 
 def view_of(member: int, count: int) -> int:

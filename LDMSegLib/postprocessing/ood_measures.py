@@ -19,8 +19,8 @@ from LDMSegLib.postprocessing.regions import nest, threshold_masks
 from LDMSegLib.preprocessing.normalisation import background
 
 
-def examine(model: Model, mri: np.ndarray, mean: np.ndarray, present: Sequence[str], limits: Sequence[float]) -> Measures:
-    """Measure a case and its result, see `postprocessing.out_of_distribution`.
+def measure_case(model: Model, mri: np.ndarray, mean: np.ndarray, present: Sequence[str], limits: Sequence[float]) -> Measures:
+    """Measure what the out-of-distribution checks look at, see `postprocessing.out_of_distribution`.
 
     Args:
         model: its autoencoder makes the reconstruction.

@@ -36,10 +36,10 @@ from LDMSegLib.specification import Range, Region
 Measures = dict[str, float]
 
 LEAST_VOXELS = 12
-"""Contrast and reconstruction are measured of regions of at least this size: the autoencoder loses specks of any origin."""
+"""Contrast and reconstruction are measured of regions of at least this size: the autoencoder loses very small components of any origin."""
 
 PART_ML = 0.5
-"""Smaller parts are not counted: every label map has specks."""
+"""Smaller parts are not counted: every label map has isolated voxels."""
 
 # Places in the ranges: 0 is the middle, ±1 the ends. The exchange of two sequences must bring the sum of their squares down by
 # this much and leave nothing farther out than that. Measured on the 20 training cases that have all sequences, each left out of
@@ -75,11 +75,11 @@ def image_measures(mri: np.ndarray, sequences: Sequence[str], background: float)
     for i, j in combinations(range(len(sequences)), 2):
         pair = f"{sequences[i]}/{sequences[j]}"
         out |= {f"correlation/{pair}": float(correlation[i, j]), f"asymmetry/{pair}": float(skewness[i] - skewness[j])}
-        out[f"difference/{pair}"] = _skewness_without_specks(q[i] - q[j])
+        out[f"difference/{pair}"] = _skewness_without_outliers(q[i] - q[j])
     return out
 
 
-def _skewness_without_specks(x: np.ndarray) -> float:
+def _skewness_without_outliers(x: np.ndarray) -> float:
     """Skewness of (N,) values, the outermost one in ten thousand on each side drawn in."""
     x = np.clip(x, *np.percentile(x, (0.01, 99.99)))
     return float(((x - x.mean()) ** 3).mean() / max(float(x.std()), 1e-9) ** 3)

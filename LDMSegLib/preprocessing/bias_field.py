@@ -1,8 +1,8 @@
-"""Uneven brightness of scans, the "bias field" of the coil, found by N4 (Tustison et al. 2010, IEEE TMI 29(6):1310-1320).
+"""Bias field of the coil, estimated by N4 (Tustison et al. 2010, IEEE TMI 29(6):1310-1320).
 
 N4 cannot tell a large lesion from shading altogether: along with the field it takes some of the lesion's contrast. So a prepared case
-keeps its images as they are and gets evened ones beside them, half of the members look at either in every mode
-(`LDMSegLib.inference.tta`), and where it matters they disagree. What that costs and brings is in MODEL_CARD.md.
+keeps its images as they are and gets corrected ones beside them; in every mode half of the members see either (`LDMSegLib.inference.tta`),
+and where it matters they disagree. What that costs and brings is in MODEL_CARD.md.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def logarithmic_field(volume: Volume) -> np.ndarray:
     Raises:
         InputError: SimpleITK is not installed.
     """
-    sitk = simpleitk("evening out the brightness of scans")
+    sitk = simpleitk("bias field correction")
     steps = [max(1, round(APART_MM / size)) for size in volume.spacing]
     starts = [step // 2 for step in steps]
     coarse = volume.array[tuple(slice(start, None, step) for start, step in zip(starts, steps, strict=True))].astype(np.float32)
@@ -51,8 +51,8 @@ def logarithmic_field(volume: Volume) -> np.ndarray:
     return resample_to(found - found[there].mean(), grid, volume.affine, volume.shape)
 
 
-def evened(volumes: Mapping[str, Volume], threads: int | None = None) -> tuple[dict[str, Volume], dict[str, float]]:
-    """Images without their uneven brightness.
+def correct_bias_field(volumes: Mapping[str, Volume], threads: int | None = None) -> tuple[dict[str, Volume], dict[str, float]]:
+    """Divide images by their bias field.
 
     Args:
         volumes: brains on a background of 0, by sequence.

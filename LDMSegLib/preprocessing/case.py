@@ -15,7 +15,7 @@ from LDMSegLib.spatial.volume import Volume
 
 
 @dataclass(frozen=True, eq=False)
-class Home:
+class NativeSpace:
     """Where the result of a prepared case belongs: the native grid of one of its sequences.
 
     `volume` is that sequence as it was read; `matrix` takes its world to the case's (RAS mm, rigid); `inside` (bool) is the
@@ -35,8 +35,8 @@ class Case:
 
     `volumes` all have the reference's shape and affine; each keeps its own file's path and header, so the header of
     `volumes[reference]` is the one to write results with. `missing` names the sequences that are not there. A case that was
-    prepared from raw scans, or whose result is wanted on another sequence, has a `home`: there, and not on its own grid, the result
-    belongs. `evened` are the same images without their uneven brightness, or empty where that was not looked for (see
+    prepared from raw scans, or whose result is wanted on another sequence, has a `native_space`: there, and not on its own grid, the result
+    belongs. `bias_corrected` are the same images after bias field correction, or empty where none was done (see
     `preprocessing.bias_field`). `identified` says which image became which sequence and why.
     """
 
@@ -45,8 +45,8 @@ class Case:
     reference: str
     warnings: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
-    home: Home | None = None
-    evened: Mapping[str, Volume] = field(default_factory=dict)
+    native_space: NativeSpace | None = None
+    bias_corrected: Mapping[str, Volume] = field(default_factory=dict)
     identified: Identified = Identified()
 
     @property
@@ -57,20 +57,20 @@ class Case:
     @property
     def target(self) -> Volume:
         """The volume whose shape, affine and header results have."""
-        return self.home.volume if self.home else self.grid
+        return self.native_space.volume if self.native_space else self.grid
 
     @property
     def target_affine(self) -> np.ndarray:
         """Voxels of the target to the case's own world, RAS mm."""
-        return self.home.matrix @ self.home.volume.affine if self.home else self.grid.affine
+        return self.native_space.matrix @ self.native_space.volume.affine if self.native_space else self.grid.affine
 
     def target_inside(self) -> np.ndarray:
         """(X, Y, Z) bool on the target: where the brain is, and so where a result may be."""
-        return self.home.inside if self.home else self.foreground()
+        return self.native_space.inside if self.native_space else self.foreground()
 
     def target_image(self, name: str) -> np.ndarray:
         """(X, Y, Z) of one sequence on the target, to be shown under the result."""
-        return self.home.images[name] if self.home else self.volumes[name].array
+        return self.native_space.images[name] if self.native_space else self.volumes[name].array
 
     def foreground(self) -> np.ndarray:
         """(X, Y, Z) bool: voxels that are not 0 in some sequence."""

@@ -1,4 +1,4 @@
-"""Images of one patient that lie where they lie, and where each belongs: resampled once, from its file's grid to another."""
+"""Co-registered images of one patient: each keeps its grid and a transform, and is resampled once, from its file's grid to another."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from LDMSegLib.errors import InputError
-from LDMSegLib.preprocessing.case import Home
+from LDMSegLib.preprocessing.case import NativeSpace
 from LDMSegLib.spatial.geometry import resample_inside, resample_to
 from LDMSegLib.spatial.volume import Volume
 
 
-class Together:
+class CoregisteredSeries:
     """`volumes` by sequence; `onto` takes each one's world (RAS mm) to the world of the `reference`."""
 
     def __init__(self, volumes: Mapping[str, Volume], reference: str) -> None:
@@ -45,7 +45,7 @@ class Together:
         with ThreadPoolExecutor(max_workers=2) as pool:
             return dict(zip(self.volumes, pool.map(one, self.volumes), strict=True))
 
-    def home(self, name: str, brain: np.ndarray, to_space: np.ndarray) -> Home:
+    def native_space(self, name: str, brain: np.ndarray, to_space: np.ndarray) -> NativeSpace:
         """The native grid of one sequence, with every image resampled onto it for the report.
 
         Args:
@@ -60,14 +60,14 @@ class Together:
             raise InputError(f"the result is wanted on {name}, which is not there; choose one of {', '.join(self.volumes)}")
         target = self.volumes[name]
         if name == self.reference:
-            return Home(name, target, to_space, brain, {other: self.on_reference(other) for other in self.volumes})
+            return NativeSpace(name, target, to_space, brain, {other: self.on_reference(other) for other in self.volumes})
         back = np.linalg.inv(self.onto[name])
         images = {
             other: volume.array if other == name else self._on(target, back @ self.onto[other], volume)
             for other, volume in self.volumes.items()
         }
         there = self._on(target, back, Volume(brain.astype(np.float32), self.fixed.affine)) > 0.5
-        return Home(name, target, to_space @ self.onto[name], there, images)
+        return NativeSpace(name, target, to_space @ self.onto[name], there, images)
 
     @staticmethod
     def _on(target: Volume, matrix: np.ndarray, volume: Volume) -> np.ndarray:

@@ -16,13 +16,13 @@ import numpy as np
 
 from LDMSegLib.events import Reporter, Silent
 from LDMSegLib.optional import workers
-from LDMSegLib.preprocessing.bias_field import evened
+from LDMSegLib.preprocessing.bias_field import correct_bias_field
 from LDMSegLib.preprocessing.brain_mask import doubts_of_brain, doubts_of_size, given_mask
 from LDMSegLib.preprocessing.case import Case
-from LDMSegLib.preprocessing.coregistered import Together
+from LDMSegLib.preprocessing.coregistered import CoregisteredSeries
 from LDMSegLib.preprocessing.coverage import unseen_brain
 from LDMSegLib.preprocessing.mirrored import reject_mirrored
-from LDMSegLib.preprocessing.plan import Plan, Wishes
+from LDMSegLib.preprocessing.plan import Plan, PreparationOptions
 from LDMSegLib.preprocessing.prepared import Prepared, Step
 from LDMSegLib.preprocessing.registration import Registration, register
 from LDMSegLib.preprocessing.registration_quality import DOUBTFUL, doubt, where_compared
@@ -41,7 +41,7 @@ def prepare_case(
     reference: str,
     space: Space,
     todo: Plan,
-    wishes: Wishes,
+    options: PreparationOptions,
     missing: tuple[str, ...] = (),
     warnings: tuple[str, ...] = (),
     reporter: Reporter | None = None,
@@ -52,10 +52,10 @@ def prepare_case(
         id: of the case.
         volumes: the images as read, by sequence.
         findings: of `foreground.inspect`, by sequence.
-        reference: the sequence that the others are brought onto and, without other wishes, whose grid the result takes.
+        reference: the sequence that the others are brought onto and, unless the options say otherwise, whose grid the result takes.
         space: what to turn the brain like, and the grid of the prepared images.
         todo: of `plan.plan`.
-        wishes: the user's.
+        options: the user's.
         missing: names of sequences that are not there.
         warnings: what was said of the images before.
         reporter: hears the stage "prepare-raw" and how far it is.
@@ -66,9 +66,9 @@ def prepare_case(
     reporter = reporter or Silent()
     reporter.stage("prepare-raw", "Preparing the raw scans")
     work = _Work(volumes, findings, reference, space, todo, reporter, list(warnings))
-    work.find_brain(wishes)
-    work.register(wishes.threads)
-    return work.prepared(id, missing, wishes)
+    work.find_brain(options)
+    work.register(options.threads)
+    return work.prepared(id, missing, options)
 
 
 class _Work:
@@ -84,7 +84,7 @@ class _Work:
         reporter: Reporter,
         warnings: list[str],
     ) -> None:
-        self.images = Together(volumes, reference)
+        self.images = CoregisteredSeries(volumes, reference)
         self.volumes, self.findings, self.reference, self.fixed = volumes, findings, reference, volumes[reference]
         self.space, self.todo, self.reporter, self.warnings = space, todo, reporter, warnings
         self.mask, self.whose = np.zeros(self.fixed.shape, bool), "alone"
@@ -96,19 +96,19 @@ class _Work:
         self.seconds: dict[str, float] = {}
         self._done, self._all = 0, 2 * int(todo.strip) + len(todo.register) + int(todo.align) + 1
 
-    def find_brain(self, wishes: Wishes) -> None:
+    def find_brain(self, options: PreparationOptions) -> None:
         found = self.findings[self.reference]
-        if not self.todo.strip or not (found.skull or wishes.mask):
+        if not self.todo.strip or not (found.skull or options.mask):
             self.mask = self.fixed.array != (found.background or 0.0)
             return
         mine = (self.fixed, self.reference)
-        method = None if wishes.mask else wishes.extraction
+        method = None if options.mask else options.extraction
         self.whose = method or "given"
-        if method and wishes.threads:
+        if method and options.threads:
             import torch  # with the brain's network, which needs it anyhow
 
-            torch.set_num_threads(wishes.threads)
-        find = (lambda: whole_brain(find_brain(self.fixed, method), *mine)) if method else (lambda: given_mask(wishes.mask, *mine))
+            torch.set_num_threads(options.threads)
+        find = (lambda: whole_brain(find_brain(self.fixed, method), *mine)) if method else (lambda: given_mask(options.mask, *mine))
         self.mask = self._timed("brain", find)
         self.warnings += doubts_of_brain(self.mask, method, *mine)
         litres = np.count_nonzero(self.mask) * abs(np.linalg.det(self.fixed.affine[:3, :3])) / 1e6
@@ -152,31 +152,33 @@ class _Work:
         self.qualities[self.space.name] = found.quality
         self.warnings += doubts_of_size(self.mask, self.to_space @ self.fixed.affine, self.space, self.whose, self.reference)
 
-    def prepared(self, id: str, missing: tuple[str, ...], wishes: Wishes) -> Prepared:
+    def prepared(self, id: str, missing: tuple[str, ...], options: PreparationOptions) -> Prepared:
         grid, shape = self.space.affine, self.space.shape
         brain = resample_to(self.mask.astype(np.float32), self.to_space @ self.fixed.affine, grid, shape) > 0.5
         empty = {name: self.findings[name].background or 0.0 for name in self.volumes}
         volumes = self.images.inside(brain, grid, self.to_space, empty)
-        even = self._evened(volumes, brain, wishes.threads)
+        even = self._bias_corrected(volumes, brain, options.threads)
         if self.todo.align:
             model = resample_to(self.space.brain.array, self.space.brain.affine, grid, shape) > 0.1 * self.space.brain.array.max()
             title, measure = f"{self.reference} turned like {self.space.name}", f"turned by {_turned(self.to_space):.1f}°"
             self.steps.append(Step(title, volumes[self.reference].array, model, grid, measure))
         self._tell()
-        home = self.images.home(wishes.result_on or self.reference, self.mask, self.to_space)
-        case = Case(id, volumes, self.reference, tuple(self.warnings), missing, home, even)
+        native_space = self.images.native_space(options.result_on or self.reference, self.mask, self.to_space)
+        case = Case(id, volumes, self.reference, tuple(self.warnings), missing, native_space, even)
         transforms = {(name, self.reference): matrix for name, matrix in self.images.onto.items() if name != self.reference}
         transforms[self.reference, self.space.name] = self.to_space
         return Prepared(case, transforms, brain, tuple(self.steps), self._record(transforms))
 
-    def _evened(self, volumes: Mapping[str, Volume], brain: np.ndarray, threads: int | None) -> Mapping[str, Volume]:
-        """The images without their uneven brightness. Those that stood without a skull have been through somebody's preparation."""
+    def _bias_corrected(self, volumes: Mapping[str, Volume], brain: np.ndarray, threads: int | None) -> Mapping[str, Volume]:
+        """The images after bias field correction. Those that stood without a skull have been through somebody's preparation."""
         if not self.todo.strip:
             return {}
-        even, self.depths = self._timed("shading", lambda: evened(volumes, threads))
+        even, self.depths = self._timed("shading", lambda: correct_bias_field(volumes, threads))
         most = max(self.depths, key=self.depths.get)
-        measure = "uneven by " + ", ".join(f"{name} {np.expm1(depth):.0%}" for name, depth in self.depths.items())
-        self.steps.append(Step(f"{most} evened out, for half of the members", even[most].array, brain, even[most].affine, measure))
+        measure = "bias field " + ", ".join(f"{name} {np.expm1(depth):.0%}" for name, depth in self.depths.items())
+        self.steps.append(
+            Step(f"{most} after bias field correction, for half of the members", even[most].array, brain, even[most].affine, measure)
+        )
         return even
 
     def _record(self, transforms: Mapping[tuple[str, str], np.ndarray]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ AUTOMATIC, ALWAYS, NEVER = CHOICES = ("automatic", "always", "never")
 
 
 @dataclass(frozen=True)
-class Wishes:
+class PreparationOptions:
     """What a user may choose.
 
     `extraction` names a method of `skull_strip.METHODS`, `mask` a brain mask's file to use instead, and `result_on` the sequence
@@ -47,7 +47,7 @@ class Plan:
         return bool(self.register or self.strip or self.align)
 
 
-def plan(volumes: Mapping[str, Volume], findings: Mapping[str, Findings], reference: str, wishes: Wishes) -> Plan:
+def plan(volumes: Mapping[str, Volume], findings: Mapping[str, Findings], reference: str, options: PreparationOptions) -> Plan:
     """Decide from what the images show.
 
     `automatic` takes the steps that something speaks for. `always` takes all, except that a brain that stands alone already
@@ -57,24 +57,24 @@ def plan(volumes: Mapping[str, Volume], findings: Mapping[str, Findings], refere
         volumes: as read.
         findings: of `foreground.inspect`, by sequence.
         reference: the sequence that the others are brought onto.
-        wishes: the user's.
+        options: the user's.
 
     Raises:
         InputError: the choice is none of `CHOICES`, or (automatic) the headers put two images in different places altogether.
     """
-    if wishes.choice not in CHOICES:
-        raise InputError(f"the choice '{wishes.choice}' of preparing is unknown, expected {', '.join(CHOICES)}; choose one of these")
-    if wishes.choice == NEVER:
+    if options.choice not in CHOICES:
+        raise InputError(f"the choice '{options.choice}' of preparing is unknown, expected {', '.join(CHOICES)}; choose one of these")
+    if options.choice == NEVER:
         return Plan()
     others = tuple(name for name in volumes if name != reference)
     skull = [name for name, found in findings.items() if found.skull]
-    strip = bool(skull) or wishes.mask is not None
+    strip = bool(skull) or options.mask is not None
     reasons = []
     if skull:
         reasons.append(f"{', '.join(skull)} with skull")
     elif strip:
         reasons.append("a brain mask was given")
-    if wishes.choice == ALWAYS:
+    if options.choice == ALWAYS:
         return Plan(others, strip, True, tuple([*reasons, "asked for"]))
     apart = tuple(name for name in others if not _lies_on(volumes[name], volumes[reference], findings[name], findings[reference]))
     for name in apart:

@@ -28,7 +28,7 @@ class Step:
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """`case` is ready for the networks, and its `home` is where the result belongs.
+    """`case` is ready for the networks, and its `native_space` is the grid of the result.
 
     `transforms` takes (from, to) to the matrix between the two worlds: each sequence to the reference, and the reference to
     the prepared space. `brain` is the mask on the prepared grid, `record` what provenance.json should say.

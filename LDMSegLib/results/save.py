@@ -1,4 +1,4 @@
-"""A finished segmentation to its folder: the report is drawn while the maps are being compressed."""
+"""Save a finished segmentation in its folder: the report is drawn while the maps are being compressed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DICOM_SEG = "segmentation.dcm"
 
 
 @dataclass(frozen=True)
-class Asked:
+class SaveOptions:
     """What the user asked of the result.
 
     `convention` of the label map's integers, who writes a DICOM SEG beside it, what was asked of raw scans, for the provenance, and
@@ -37,12 +37,12 @@ class Asked:
     names: bool = True
 
 
-def deliver(
+def save_segmentation(
     segmentation: Segmentation,
     case: Case,
     specification: Specification,
     folder: str | Path,
-    asked: Asked = Asked(),  # noqa: B008 -- frozen
+    save_options: SaveOptions = SaveOptions(),  # noqa: B008 -- frozen
     overwrite: bool = False,
     seconds: dict[str, float] | None = None,
     prepared: Prepared | None = None,
@@ -58,7 +58,7 @@ def deliver(
         case: whose images the report shows, and whose reference header the maps take.
         specification: the bundle's.
         folder: where; see `io.atomic_folder.check_output` for what may be replaced.
-        asked: what the user asked of the result.
+        save_options: what the user asked of the result.
         overwrite: whether an earlier result of ours may be replaced.
         seconds: more timings for the provenance, of what came before the segmentation.
         prepared: what was done to raw scans, for its transforms, its pictures and the provenance.
@@ -75,16 +75,16 @@ def deliver(
     timings = {name: round(value, 3) for name, value in (seconds or {}).items()}
     record = {**segmentation.provenance, "timings_s": {**timings, **segmentation.provenance["timings_s"]}}
     record["inputs"] = [*record["inputs"], *(describe_source(name, sources[name]) for name in case.volumes if name in sources)]
-    if not asked.names:
+    if not save_options.names:
         record["inputs"] = [{key: value for key, value in one.items() if key != "file"} for one in record["inputs"]]
-    record["preparing"] = plain(asked.preparing)
+    record["preparing"] = plain(save_options.preparing)
     if prepared is not None:
         record["preparation"] = plain(prepared.record)
     segmentation = replace(segmentation, provenance=record)
     attachments = attached(prepared) if prepared is not None else {}
-    if asked.dicom_seg is not None:
+    if save_options.dicom_seg is not None:
         try:
-            attachments[DICOM_SEG] = asked.dicom_seg.content(segmentation.label_map, segmentation.affine, _key(record))
+            attachments[DICOM_SEG] = save_options.dicom_seg.content(segmentation.label_map, segmentation.affine, _key(record))
         except LDMSegError as problem:
             said = f"{DICOM_SEG} was not written, the rest of the result was: {problem}"
             segmentation = replace(segmentation, warnings=(*segmentation.warnings, said))
@@ -103,7 +103,7 @@ def deliver(
             prepared=prepared is not None,
         )
 
-    return write_segmentation(folder, segmentation, case.target.header, report, asked.convention, overwrite, attachments)
+    return write_segmentation(folder, segmentation, case.target.header, report, save_options.convention, overwrite, attachments)
 
 
 def _key(record: Mapping[str, Any]) -> tuple[str, ...]:

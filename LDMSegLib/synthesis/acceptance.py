@@ -18,8 +18,8 @@ from LDMSegLib.synthesis.shape_prior import chance, keeping_probability, shape_o
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What is wanted. Masks are cut at the surface of the canvas's brain. Those are not kept that are empty, that lose more by it
+class SynthesisRequest:
+    """What masks are asked for. Masks are cut at the surface of the canvas's brain. Those are not kept that are empty, that lose more by it
     than the bundle calls usual (`inside/<outermost region>`, see `postprocessing.out_of_distribution`), that have less than
     `min_volume_ml`, or that the bundle's odds of shapes leave out (`shape_odds`), which `any_shape` does without."""
 
@@ -44,17 +44,19 @@ class Mask:
 class Screen:
     """Looks at each member: decoded probabilities in, a kept or a rejected mask out; and counts what became of them."""
 
-    def __init__(self, specification: Specification, canvas: Canvas, wish: Wish, odds: ShapeOdds, on_mask: Callable[[Mask], None]) -> None:
+    def __init__(
+        self, specification: Specification, canvas: Canvas, request: SynthesisRequest, odds: ShapeOdds, on_mask: Callable[[Mask], None]
+    ) -> None:
         self.kept = self.drawn = self.empty = self.outside = self.too_small = self.odd_shaped = 0
-        self._spec, self._canvas, self._wish, self._odds, self._on_mask = specification, canvas, wish, odds, on_mask
+        self._spec, self._canvas, self._request, self._odds, self._on_mask = specification, canvas, request, odds, on_mask
         inside = np.ones(canvas.shape, bool) if canvas.inside is None else canvas.inside
         self._brain = to_grid(inside.astype(np.float32), canvas.affine, canvas.placed) >= 0.5
         usual = self._spec.plausibility.ranges.get(f"inside/{self._spec.region_names[-1]}")
         self._least_inside = usual.low if usual else 0.0
-        self._threshold = self._spec.threshold if wish.threshold is None else wish.threshold
+        self._threshold = self._spec.threshold if request.threshold is None else request.threshold
 
     def look(self, member: int, probabilities: torch.Tensor) -> None:
-        if self.kept == self._wish.count:
+        if self.kept == self._request.count:
             return
         self.drawn += 1
         spec, canvas = self._spec, self._canvas
@@ -74,7 +76,7 @@ class Screen:
             self.empty += 1
         elif lost > (1.0 - self._least_inside) * drawn:
             self.outside += 1
-        elif volume < self._wish.min_volume_ml:
+        elif volume < self._request.min_volume_ml:
             self.too_small += 1
         else:
             self.kept += 1
@@ -93,7 +95,7 @@ class Screen:
         if not labels.any():
             return False
         shape = shape_on_model_grid(region_masks(labels, spec.labels, spec.regions), spec.regions, spec.grid)
-        return chance(self._wish.seed, member) >= keeping_probability(shape, self._odds)
+        return chance(self._request.seed, member) >= keeping_probability(shape, self._odds)
 
     def _voxels(self, probabilities: np.ndarray) -> int:
         return np.count_nonzero(probabilities.max(axis=0) >= self._threshold)

@@ -14,7 +14,7 @@ from LDMSegLib.errors import Cancelled, InputError
 from LDMSegLib.events import Cancellation, Reporter, Silent
 from LDMSegLib.models.model import Model
 from LDMSegLib.specification import ShapeOdds
-from LDMSegLib.synthesis.acceptance import Mask, Screen, Wish
+from LDMSegLib.synthesis.acceptance import Mask, Screen, SynthesisRequest
 from LDMSegLib.synthesis.canvas import Canvas
 
 DRAWS_PER_MASK = 10
@@ -23,7 +23,7 @@ shall end some time."""
 
 
 @dataclass(frozen=True)
-class Drawn:
+class SynthesisStatistics:
     """How many masks were drawn, kept, and not kept for being empty, too far outside the brain, too small or unlike real ones."""
 
     wanted: int
@@ -38,17 +38,17 @@ class Drawn:
 def synthesize(
     model: Model,
     canvas: Canvas,
-    wish: Wish,
+    request: SynthesisRequest,
     on_mask: Callable[[Mask], None],
     reporter: Reporter | None = None,
     cancellation: Cancellation | None = None,
-) -> Drawn:
+) -> SynthesisStatistics:
     """Draw masks one after the other; member i of a seed is the same mask whatever is kept of the others.
 
     Args:
         model: a bundle's networks, loaded for a mode without a ControlNet.
         canvas: where they are drawn.
-        wish: how many, and which.
+        request: how many, and which.
         on_mask: takes each mask that is kept; nothing else keeps it.
         reporter: hears the stage "sample" and how far it is.
         cancellation: asked between steps; what is finished by then has been handed over.
@@ -60,24 +60,24 @@ def synthesize(
         InputError: not one mask could be kept. Cancelled: before there was one.
     """
     reporter, cancellation = reporter or Silent(), cancellation or Cancellation()
-    reporter.stage("sample", f"Drawing {wish.count} mask{'s' if wish.count > 1 else ''}")
+    reporter.stage("sample", f"Drawing {request.count} mask{'s' if request.count > 1 else ''}")
     sampler = make_sampler(model.mode, NoiseSchedule.from_specification(model.specification.schedule))
-    odds = ShapeOdds() if wish.any_shape else model.specification.shape_odds
-    screen, share = Screen(model.specification, canvas, wish, odds, on_mask), _Share(reporter, wish.count)
-    limit = math.ceil(wish.count * DRAWS_PER_MASK / odds.kept)
-    while screen.kept < wish.count and screen.drawn < limit and not cancellation.requested:
-        missing = wish.count - screen.kept
+    odds = ShapeOdds() if request.any_shape else model.specification.shape_odds
+    screen, share = Screen(model.specification, canvas, request, odds, on_mask), _Share(reporter, request.count)
+    limit = math.ceil(request.count * DRAWS_PER_MASK / odds.kept)
+    while screen.kept < request.count and screen.drawn < limit and not cancellation.requested:
+        missing = request.count - screen.kept
         draws = min(math.ceil(missing / odds.kept), limit - screen.drawn)
         if odds.kept < 1.0:  # whatever is drawn beyond the last mask that is wanted is drawn for nothing
-            draws = min(draws, wish.batch_size)
+            draws = min(draws, request.batch_size)
         run_ensemble(
             model.denoiser(),
             model.decode,
             sampler,
             model.latent_shape(canvas.placed.shape),
             draws,
-            wish.seed,
-            wish.batch_size,
+            request.seed,
+            request.batch_size,
             screen.look,
             share.of(screen.kept, draws * odds.kept, draws),
             cancellation,
@@ -89,10 +89,11 @@ def synthesize(
     if not screen.kept:
         raise InputError(
             f"none of {screen.drawn} drawn masks could be kept ({screen.empty} empty, {screen.outside} too far outside "
-            f"the brain, {screen.too_small} below {wish.min_volume_ml:g} mL, {screen.odd_shaped} unlike real ones), expected {wish.count}; "
+            f"the brain, {screen.too_small} below {request.min_volume_ml:g} mL, {screen.odd_shaped} unlike real ones), "
+            f"expected {request.count}; "
             "lower --min-volume or --threshold, or use another seed"
         )
-    return Drawn(wish.count, screen.kept, screen.drawn, screen.empty, screen.outside, screen.too_small, screen.odd_shaped)
+    return SynthesisStatistics(request.count, screen.kept, screen.drawn, screen.empty, screen.outside, screen.too_small, screen.odd_shaped)
 
 
 class _Share(Silent):

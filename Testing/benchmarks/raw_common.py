@@ -25,7 +25,7 @@ from LDMSegLib.preprocessing import (
     skull_strip,
 )
 from LDMSegLib.preprocessing.pipeline import prepare_case
-from LDMSegLib.preprocessing.plan import Wishes
+from LDMSegLib.preprocessing.plan import PreparationOptions
 from LDMSegLib.preprocessing.prepared import Prepared
 from LDMSegLib.spatial import atlas, foreground, geometry
 from LDMSegLib.spatial.atlas import find_space
@@ -60,8 +60,8 @@ def prepared_with_cost(id: str, volumes: Mapping[str, Volume], spec: Specificati
     """Prepare raw volumes as `ldmseg segment` would by itself; with seconds, processor seconds, memory and warnings."""
     wall, cpu = time.monotonic(), time.process_time()
     findings = {name: foreground.inspect(volume) for name, volume in volumes.items()}
-    todo = plan.plan(volumes, findings, spec.reference, Wishes())
-    done = prepare_case(id, volumes, findings, spec.reference, find_space(spec.grid.space), todo, Wishes())
+    todo = plan.plan(volumes, findings, spec.reference, PreparationOptions())
+    done = prepare_case(id, volumes, findings, spec.reference, find_space(spec.grid.space), todo, PreparationOptions())
     unit = 1 if sys.platform == "darwin" else 1024
     return done, {
         "seconds": dict(done.record["seconds"]),

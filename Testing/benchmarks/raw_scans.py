@@ -5,8 +5,8 @@
 Each case is made raw by `make_raw` (the skull and neck are synthetic), prepared, segmented, and compared on the raw T1c's own grid
 with the same case untouched, segmented by the same members. Registration error is the distance between where the found and the
 true transform take points of the brain, 10 mm apart, a mean for each moved sequence. Every finished case is a row in FILE at
-once, and is not done again by the same code. "As it is" and "evened" are the same raw case with all members looking at the images with
-their uneven brightness, and with all looking at those without it (`preprocessing.bias_field`); otherwise it is half of them each. What is
+once, and is not done again by the same code. "As it is" and "corrected" are the same raw case with all members looking at the images as
+they are, and with all looking at the bias-field-corrected ones (`preprocessing.bias_field`); otherwise it is half of them each. What is
 measured of the raw exam is told in `raw_exam`.
 """
 
@@ -93,7 +93,7 @@ def made_raw(folder: Path, model: Model, seed: int, sampling_seed: int) -> dict[
     known = segment(load_case(files, spec), model, settings)
     untouched = onto(known.masks(), moved @ known.affine, target)
     ready = prepared.case
-    ways = {"as it is": replace(ready, evened={}), "evened": replace(ready, volumes=ready.evened, evened={})}
+    ways = {"as it is": replace(ready, bias_corrected={}), "corrected": replace(ready, volumes=ready.bias_corrected, bias_corrected={})}
     result, *others = (segment(one, model, settings).masks() for one in (ready, *ways.values()))
     true_brain = onto((volumes[spec.reference].array > 0)[None], moved @ volumes[spec.reference].affine, target)[0]
     return {
@@ -148,7 +148,7 @@ def figures(rows: list[dict]) -> str:
         "Dice WT raw",
         "change",
         "as it is",
-        "evened",
+        "corrected",
         "brain Dice",
         "WT outside brain",
         "CPU s",

@@ -25,7 +25,7 @@ from LDMSegLib.events import Silent
 from LDMSegLib.io.nifti_in import read_volume
 from LDMSegLib.models.bundle import find_bundle
 from LDMSegLib.preprocessing.pipeline import prepare_case
-from LDMSegLib.preprocessing.plan import Wishes, plan
+from LDMSegLib.preprocessing.plan import PreparationOptions, plan
 from LDMSegLib.sequences.naming import find_case
 from LDMSegLib.spatial.atlas import find_space
 from LDMSegLib.specification import Specification
@@ -51,9 +51,11 @@ class Clock(Silent):
 def steps(images: Images, spec: Specification) -> dict[str, tuple[float, float]]:
     """Step → (seconds, processor seconds)."""
     clock = Clock()
-    todo = plan(images.volumes, images.findings, spec.reference, Wishes())
-    names = ["brain", *(f"register {name}" for name in todo.register), "turn like the space, resample", "uneven brightness"]
-    prepare_case("speed", images.volumes, images.findings, spec.reference, find_space(spec.grid.space), todo, Wishes(), reporter=clock)
+    todo = plan(images.volumes, images.findings, spec.reference, PreparationOptions())
+    names = ["brain", *(f"register {name}" for name in todo.register), "turn like the space, resample", "bias field"]
+    prepare_case(
+        "speed", images.volumes, images.findings, spec.reference, find_space(spec.grid.space), todo, PreparationOptions(), reporter=clock
+    )
     spans = zip(clock.told, clock.told[1:], strict=False)
     return {name: (after[0] - before[0], after[1] - before[1]) for name, (before, after) in zip(names, spans, strict=True)}
 

@@ -41,7 +41,7 @@ def answers(network: torch.nn.Module, case: Case, model: Model) -> Answers:
         return from_grid(probabilities, placed, case.grid.affine, case.grid.shape) * inside
 
     seen, mirrored = (
-        np.stack([view.undone(answer(view.seen(mri))).numpy() for view in chosen])
+        np.stack([view.inverse(answer(view.forward(mri))).numpy() for view in chosen])
         for chosen in (views(model.mode.views, spec.latent.downsampling), views(MOST))
     )
     return Answers(

@@ -49,7 +49,7 @@ def main(result: str | None = None, case: str | None = None) -> None:
         panel.widget.inputs.guess(replace=True)
 
         def arrive() -> None:
-            panel.widget.segmentPanel._deliver(Path(result), t1c, 0.0)
+            panel.widget.segmentPanel._load_result(Path(result), t1c, 0.0)
             HOST.app.processEvents()
 
         _timed(rows, "process end to result under review", arrive, 3.0)

@@ -32,7 +32,7 @@ from LDMSegLib.postprocessing.volumes import to_csv
 from LDMSegLib.spatial.atlas import find_space
 from LDMSegLib.spatial.model_grid import PlacedGrid, to_grid
 from LDMSegLib.specification import Grid, Specification
-from LDMSegLib.synthesis.acceptance import Mask, Wish
+from LDMSegLib.synthesis.acceptance import Mask, SynthesisRequest
 from LDMSegLib.synthesis.canvas import Canvas
 from LDMSegLib.synthesis.shapes import feature_matrix, shape_statistics
 from LDMSegLib.synthesis.synthesize import synthesize
@@ -69,7 +69,7 @@ def main() -> None:
     space = find_space(spec.grid.space)
     inside = space.inside(placed.affine, placed.shape) if space else None
     canvas = Canvas(placed, placed.affine, placed.shape, inside=inside)
-    drawn = synthesize(model, canvas, Wish(arguments.count, arguments.seed, any_shape=arguments.any_shape), keep)
+    drawn = synthesize(model, canvas, SynthesisRequest(arguments.count, arguments.seed, any_shape=arguments.any_shape), keep)
     statistics = [[shape_statistics(masks, spec.regions, placed.affine) for masks in kind] for kind in (real, generated, unseen)]
     (ours, names), (theirs, _) = (feature_matrix(rows) for rows in statistics[1:])
     print(f"Machine: {machine()}. Bundle {bundle.name}, {len(generated)} generated masks of {drawn.drawn} drawn, {len(real)} real ones.")

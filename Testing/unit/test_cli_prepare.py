@@ -69,7 +69,7 @@ def test_transforms_pictures_and_what_was_done_are_kept(result):
     done = record["preparation"]
     assert any("skull" in reason for reason in done["reasons"]) and any("Brain, given" in step for step in done["steps"])
     assert set(done["shading"]) == {"t1n", "t1c", "t2w", "t2f"} and any(
-        "evened out, for half of the members" in step for step in done["steps"]
+        "after bias field correction, for half of the members" in step for step in done["steps"]
     )
 
 

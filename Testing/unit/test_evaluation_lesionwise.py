@@ -97,10 +97,10 @@ def test_one_component_over_two_lesions_answers_both_with_all_its_voxels():
 
 
 def test_the_filter_removes_small_predictions_and_nothing_else():
-    speck = box((5, 45, 5), (2, 2, 2))
-    assert score(TWO_LESIONS, TWO_LESIONS | speck).dice == pytest.approx(2 / 3)
-    assert score(TWO_LESIONS, TWO_LESIONS | speck, smallest_mm3=9).dice == 1.0
-    assert score(TWO_LESIONS, TWO_LESIONS | speck, smallest_mm3=8).dice == pytest.approx(2 / 3)
+    small_lesion = box((5, 45, 5), (2, 2, 2))
+    assert score(TWO_LESIONS, TWO_LESIONS | small_lesion).dice == pytest.approx(2 / 3)
+    assert score(TWO_LESIONS, TWO_LESIONS | small_lesion, smallest_mm3=9).dice == 1.0
+    assert score(TWO_LESIONS, TWO_LESIONS | small_lesion, smallest_mm3=8).dice == pytest.approx(2 / 3)
 
 
 def test_a_challenge_can_have_its_own_rules():
@@ -150,9 +150,9 @@ def test_masks_of_different_shapes_are_refused():
 
 
 def test_the_tables_report_with_and_without_the_filter():
-    speck = box((5, 45, 5), (2, 2, 2))
+    small_lesion = box((5, 45, 5), (2, 2, 2))
     reference = np.stack([FIRST, TWO_LESIONS])
-    rows = case_rows("a", reference, np.stack([FIRST | speck, TWO_LESIONS]), ("IN", "OUT"), (1, 1, 1), smallest_mm3=50)
+    rows = case_rows("a", reference, np.stack([FIRST | small_lesion, TWO_LESIONS]), ("IN", "OUT"), (1, 1, 1), smallest_mm3=50)
     rows += case_rows("b", reference, reference, ("IN", "OUT"), (1, 1, 1), smallest_mm3=50)
     assert [(row["case"], row["region"], row["filter_mm3"]) for row in rows[:3]] == [("a", "IN", 0.0), ("a", "IN", 50), ("a", "OUT", 0.0)]
     assert [row["lesionwise_dice"] for row in rows[:2]] == [0.5, 1.0]

@@ -1,4 +1,4 @@
-"""Members that lean: the mean stays, the doubt of the answer they read becomes theirs."""
+"""Random intercepts of the members: the mean stays, and the uncertainty of the answer they read becomes theirs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from LDMSegLib.diffusion.ensemble import EnsembleRun
 from LDMSegLib.errors import BundleError
 from LDMSegLib.events import Cancellation, Silent
 from LDMSegLib.inference.ensemble import draw, read
-from LDMSegLib.inference.intercepts import _bridge_quantile, intercept, leaning
+from LDMSegLib.inference.intercepts import _bridge_quantile, intercept, with_intercept
 from LDMSegLib.inference.segment import Settings, segment
 from LDMSegLib.inference.tta import view_of
 from LDMSegLib.models.bundle import read_bundle, save_bundle
@@ -37,7 +37,7 @@ P = torch.tensor([0.001, 0.05, 0.3, 0.5, 0.7, 0.95, 0.999], dtype=torch.float64)
 @pytest.mark.parametrize("attenuation", [0.1, 0.25, 0.5, 0.9])
 def test_the_mean_answer_over_the_whole_distribution_is_the_answer_itself(attenuation):
     levels = (np.arange(20_000) + 0.5) / 20_000
-    mean = sum(leaning(P, attenuation, _bridge_quantile(level, attenuation)) for level in levels) / len(levels)
+    mean = sum(with_intercept(P, attenuation, _bridge_quantile(level, attenuation)) for level in levels) / len(levels)
     assert torch.allclose(mean, P, atol=1e-4)
 
 
@@ -55,22 +55,22 @@ def test_they_are_not_those_of_a_normal_distribution_of_the_same_variance():
     # its answers' mean would be drawn to one half where it should be p
     sd = np.pi * np.sqrt((0.25**-2 - 1) / 3)
     levels = (np.arange(20_000) + 0.5) / 20_000
-    mean = sum(leaning(P, 0.25, float(norm.ppf(level) * sd)) for level in levels) / len(levels)
+    mean = sum(with_intercept(P, 0.25, float(norm.ppf(level) * sd)) for level in levels) / len(levels)
     assert not torch.allclose(mean, P, atol=1e-2)
 
 
 @pytest.mark.parametrize("members", [8, 15, 30])
 def test_few_members_already_have_the_mean(members):
-    mean = sum(leaning(P, 0.25, intercept(k, members, 0.25)) for k in range(members)) / members
+    mean = sum(with_intercept(P, 0.25, intercept(k, members, 0.25)) for k in range(members)) / members
     assert torch.allclose(mean, P, atol=1 / members)
     assert mean[3] == pytest.approx(0.5, abs=1e-12), "opposite members leave one half where it is"
 
 
 def test_two_members_of_a_pair_lean_opposite_ways_and_no_two_pairs_alike():
-    leans = [intercept(member, 30, 0.25) for member in range(30)]
-    assert np.allclose(leans[::2], -np.array(leans[1::2]))
-    assert len(np.unique(np.abs(np.round(leans, 9)))) == 15
-    assert leans[:8] == [intercept(member, 8, 0.25) for member in range(8)], "whatever the number of members"
+    intercepts = [intercept(member, 30, 0.25) for member in range(30)]
+    assert np.allclose(intercepts[::2], -np.array(intercepts[1::2]))
+    assert len(np.unique(np.abs(np.round(intercepts, 9)))) == 15
+    assert intercepts[:8] == [intercept(member, 8, 0.25) for member in range(8)], "whatever the number of members"
 
 
 def test_a_member_without_a_partner_leans_neither_way():
@@ -80,31 +80,31 @@ def test_a_member_without_a_partner_leans_neither_way():
 
 def test_every_even_number_of_members_is_balanced_in_any_number_of_views():
     for views in range(1, 9):
-        leans = [intercept(member, 30, 0.25, views) for member in range(30)]
-        assert np.allclose(leans[::2], -np.array(leans[1::2]))
-        assert sorted(np.abs(leans)) == pytest.approx(sorted(abs(intercept(member, 30, 0.25)) for member in range(30)))
+        intercepts = [intercept(member, 30, 0.25, views) for member in range(30)]
+        assert np.allclose(intercepts[::2], -np.array(intercepts[1::2]))
+        assert sorted(np.abs(intercepts)) == pytest.approx(sorted(abs(intercept(member, 30, 0.25)) for member in range(30)))
 
 
 @pytest.mark.parametrize("views", range(1, 9))
 def test_in_every_view_the_mean_answer_is_the_answer_itself(views):
     members = 8 * views
     for view in range(views):
-        leans = [intercept(member, members, 0.25, views) for member in range(members) if view_of(member, views) == view]
-        mean = sum(leaning(P, 0.25, lean) for lean in leans) / len(leans)
+        intercepts = [intercept(member, members, 0.25, views) for member in range(members) if view_of(member, views) == view]
+        mean = sum(with_intercept(P, 0.25, lean) for lean in intercepts) / len(intercepts)
         assert torch.allclose(mean, P, atol=0.11)
 
 
 def test_attenuation_goes_from_the_same_answer_for_all_to_a_mask_for_each():
-    assert torch.equal(leaning(P, 1.0, intercept(3, 30, 1.0)), P)
+    assert torch.equal(with_intercept(P, 1.0, intercept(3, 30, 1.0)), P)
     for member in range(6):
-        mask = leaning(P, 0.01, intercept(member, 6, 0.01))
+        mask = with_intercept(P, 0.01, intercept(member, 6, 0.01))
         assert ((mask < 0.01) | (mask > 0.99)).sum() >= len(P) - 1
 
 
 def test_answers_of_certainty_stay_certain_and_finite():
     certain = torch.tensor([0.0, 1.0])
     for member in range(30):
-        answer = leaning(certain, 0.25, intercept(member, 30, 0.25))
+        answer = with_intercept(certain, 0.25, intercept(member, 30, 0.25))
         assert torch.isfinite(answer).all() and answer[0] < 1e-3 and answer[1] > 1 - 1e-3
 
 
@@ -194,8 +194,8 @@ def test_leaning_members_have_the_same_mean_and_more_variance(drawn):
 
 
 def test_the_volume_of_members_spreads_with_them(drawn):
-    alike, leaning = (members.sum((2, 3, 4)).std(0) for members in (drawn[1.0], drawn[0.25]))
-    assert (leaning > 5 * alike).all()
+    alike, apart = (members.sum((2, 3, 4)).std(0) for members in (drawn[1.0], drawn[0.25]))
+    assert (apart > 5 * alike).all()
 
 
 def test_an_impossible_attenuation_is_refused():

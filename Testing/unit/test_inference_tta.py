@@ -26,8 +26,8 @@ def test_what_is_seen_in_a_view_comes_back_to_its_place(view):
     rng = np.random.default_rng(0)
     volume = np.zeros((2, 16, 16, 16), np.float32)
     volume[:, 4:12, 4:12, 4:12] = rng.random((2, 8, 8, 8))
-    seen = view.seen(volume)
-    assert np.array_equal(view.undone(torch.from_numpy(seen)).numpy(), volume)
+    seen = view.forward(volume)
+    assert np.array_equal(view.inverse(torch.from_numpy(seen)).numpy(), volume)
     if view != View():
         assert not np.array_equal(seen, volume)
 
@@ -47,17 +47,17 @@ def test_moved_views_fill_a_cell_of_the_latent_evenly_and_no_view_by_more_than_h
 
 def test_the_second_view_changes_left_and_right_only():
     volume = np.arange(2 * 4 * 4 * 4, dtype=np.float32).reshape(2, 4, 4, 4)
-    assert np.array_equal(views(2)[1].seen(volume), volume[:, ::-1])
+    assert np.array_equal(views(2)[1].forward(volume), volume[:, ::-1])
 
 
 @pytest.mark.parametrize("count", [1, 2, 8])
 def test_of_evened_images_the_first_view_and_half_of_all_are(count):
-    seen = views(count, evened=True)
-    assert seen[0] == View(evened=True) and sum(view.evened for view in seen) == (count + 1) // 2
+    seen = views(count, bias_corrected=True)
+    assert seen[0] == View(bias_corrected=True) and sum(view.bias_corrected for view in seen) == (count + 1) // 2
     assert [view.axes for view in seen] == [view.axes for view in views(count)]
     # neither axis goes with either kind of image
     for axis in range(3) if count == 8 else ():
-        assert sum(view.evened for view in seen if axis in view.axes) == 2
+        assert sum(view.bias_corrected for view in seen if axis in view.axes) == 2
 
 
 @pytest.mark.parametrize("count", range(1, 9))
@@ -70,16 +70,16 @@ def test_members_come_round_robin_so_that_any_number_of_them_has_seen_the_views_
 
 
 def test_any_number_of_members_of_a_raw_case_has_seen_both_kinds_of_images_about_equally_often():
-    seen = views(8, evened=True)
-    kinds = np.cumsum([1 if seen[view_of(member, 8)].evened else -1 for member in range(40)])
+    seen = views(8, bias_corrected=True)
+    kinds = np.cumsum([1 if seen[view_of(member, 8)].bias_corrected else -1 for member in range(40)])
     assert np.abs(kinds).max() <= 2 and not kinds[7::8].any()
 
 
 def test_a_mode_of_one_view_sees_a_raw_case_in_both_kinds():
     both = views_of_case(1, 30, bias_corrected=True)
-    assert both == (View(evened=True), View())
-    assert views_of_case(1, 1, bias_corrected=True) == (View(evened=True),) and views_of_case(1, 30) == (View(),)
-    assert views_of_case(8, 3, bias_corrected=True) == views(3, evened=True)
+    assert both == (View(bias_corrected=True), View())
+    assert views_of_case(1, 1, bias_corrected=True) == (View(bias_corrected=True),) and views_of_case(1, 30) == (View(),)
+    assert views_of_case(8, 3, bias_corrected=True) == views(3, bias_corrected=True)
 
 
 def test_nine_views_are_refused():
@@ -119,18 +119,19 @@ def test_every_second_view_of_a_case_with_evened_images_is_of_these(tiny_bundle)
     spec, device = bundle.specification, choose_device("cpu", "float32")
     images = {name: Volume(array, small_affine()) for name, array in small_images(spec.sequence_names).items()}
     slope = np.linspace(0.5, 1.5, len(images["t1c"].array), dtype=np.float32)[:, None, None]
-    evened = {name: replace(volume, array=volume.array * slope) for name, volume in images.items()}
+    bias_corrected = {name: replace(volume, array=volume.array * slope) for name, volume in images.items()}
     mode = replace(sampling_mode(spec, None, 2, 2), views=2)
 
     model = Model(bundle, mode, device)
-    case = Case("made_up", images, spec.reference, evened=evened)
+    case = Case("made_up", images, spec.reference, bias_corrected=bias_corrected)
     placed = place(case.foreground(), case.grid.affine, spec.grid)
-    mri, even = prepare(case, spec, placed), prepare(replace(case, volumes=evened), spec, placed)
+    mri, even = prepare(case, spec, placed), prepare(replace(case, volumes=bias_corrected), spec, placed)
     both, plain, other = read(model, mri, even), read(model, mri), read(model, even)
     assert torch.equal(both[0].embedding, other[0].embedding) and torch.equal(both[1].embedding, plain[1].embedding)
     assert not torch.equal(both[0].embedding, plain[0].embedding) and not torch.equal(both[1].embedding, other[1].embedding)
     probabilities = [
-        segment(one, model).probabilities for one in (case, replace(case, evened={}), replace(case, volumes=evened, evened={}))
+        segment(one, model).probabilities
+        for one in (case, replace(case, bias_corrected={}), replace(case, volumes=bias_corrected, bias_corrected={}))
     ]
     assert not any(np.array_equal(probabilities[0], other) for other in probabilities[1:])
 
@@ -140,9 +141,9 @@ def test_the_papers_own_mode_reads_a_raw_case_as_scanned_and_bias_corrected_alik
     spec, device = bundle.specification, choose_device("cpu", "float32")
     images = {name: Volume(array, small_affine()) for name, array in small_images(spec.sequence_names).items()}
     slope = np.linspace(0.5, 1.5, len(images["t1c"].array), dtype=np.float32)[:, None, None]
-    evened = {name: replace(volume, array=volume.array * slope) for name, volume in images.items()}
+    bias_corrected = {name: replace(volume, array=volume.array * slope) for name, volume in images.items()}
     model = Model(bundle, replace(sampling_mode(spec, None, 2, 5), views=1), device)
-    result = segment(Case("made_up", images, spec.reference, evened=evened), model)
+    result = segment(Case("made_up", images, spec.reference, bias_corrected=bias_corrected), model)
     seen = [(one["bias_corrected"], one["members"]) for one in result.provenance["sampling"]["members_by_view"]]
     assert seen == [(True, 3), (False, 2)]
     assert all(one["mirrored"] == [] for one in result.provenance["sampling"]["members_by_view"])

@@ -75,7 +75,7 @@ def test_a_direct_share_of_a_member_is_the_heads_answer_in_the_same_view(tmp_pat
         readings, members = read(model, mri), []
         draw(model, readings, spec.grid.shape, 0, 2, lambda _, p, into=members: into.append(p))
         drawn[share] = members
-    answers = [reading.view.undone(reading.answer) for reading in readings]
+    answers = [reading.view.inverse(reading.answer) for reading in readings]
     for sample, member, answer in zip(drawn[0.0], drawn[0.25], [answers[0], answers[1], answers[0]], strict=True):
         assert torch.allclose(member, 0.75 * sample + 0.25 * answer, atol=1e-6)
     assert not torch.allclose(answers[0], answers[1])

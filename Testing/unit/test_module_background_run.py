@@ -240,10 +240,10 @@ def test_a_bundle_that_fails_verification_is_not_used(python, parameters, tiny_b
 
 
 def test_masks_are_drawn_in_the_background_too(python, tiny_bundle, tmp_path):
-    wish = SynthesizeParameters(tmp_path / "masks", count=2, seed=3, bundle=str(tiny_bundle), steps=2, threshold=0.01, device="cpu")
-    run, follower = run_to_the_end(python.ldmseg(*wish.arguments()), python.environment)
+    request = SynthesizeParameters(tmp_path / "masks", count=2, seed=3, bundle=str(tiny_bundle), steps=2, threshold=0.01, device="cpu")
+    run, follower = run_to_the_end(python.ldmseg(*request.arguments()), python.environment)
     assert run.outcome.status == "done", run.log
-    assert run.outcome.folder == wish.output and len(run.outcome.result["masks"]) == 2
+    assert run.outcome.folder == request.output and len(run.outcome.result["masks"]) == 2
 
 
 @unix

@@ -97,15 +97,15 @@ def test_less_memory_means_smaller_batches_then_one_at_a_time_then_the_cpu_then_
 
 
 def test_masks_are_asked_for_in_words_that_the_command_line_understands(tmp_path):
-    wish = SynthesizeParameters(
+    request = SynthesizeParameters(
         tmp_path / "masks", count=3, seed=4, min_volume_ml=0.5, like=tmp_path, bundle="b", steps=5, threshold=0.4, threads=1, overwrite=True
     )
-    name, *arguments = wish.arguments()
+    name, *arguments = request.arguments()
     read = synthesize._parser().parse_args(arguments)
     assert name == "synthesize" and (read.count, read.seed, read.min_volume, read.like) == (3, 4, 0.5, tmp_path)
     assert (read.bundle, read.steps, read.threshold, read.threads, read.overwrite) == ("b", 5, 0.4, 1, True)
     assert not read.any_shape
-    assert synthesize._parser().parse_args(replace(wish, any_shape=True).arguments()[1:]).any_shape
+    assert synthesize._parser().parse_args(replace(request, any_shape=True).arguments()[1:]).any_shape
 
 
 @pytest.mark.parametrize(

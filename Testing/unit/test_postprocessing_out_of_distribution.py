@@ -114,9 +114,9 @@ def test_an_empty_result_is_no_proof_that_there_is_no_tumour(patient):
 
 def test_a_tumour_of_unusual_size_is_measured(patient):
     images, masks = patient
-    speck = np.zeros_like(masks)
-    speck[:, 20:22, 30:33, 20:23] = masks[:, 20:22, 30:33, 20:23] | True  # 18 voxels of 27 mm³
-    said = [sentence for sentence in said_of(images, speck) if "measures" in sentence]
+    small_lesion = np.zeros_like(masks)
+    small_lesion[:, 20:22, 30:33, 20:23] = masks[:, 20:22, 30:33, 20:23] | True  # 18 voxels of 27 mm³
+    said = [sentence for sentence in said_of(images, small_lesion) if "measures" in sentence]
     assert said == ["Whole tumour measures 0.49 mL (usual: 1 to 400); compare the result with the images before using it"]
 
 

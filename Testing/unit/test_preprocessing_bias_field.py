@@ -1,11 +1,11 @@
-"""Uneven brightness of a brain is found, and what is even stays even."""
+"""The bias field of a brain is found, and an image without one stays as it is."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from LDMSegLib.preprocessing.bias_field import evened, logarithmic_field
+from LDMSegLib.preprocessing.bias_field import correct_bias_field, logarithmic_field
 from LDMSegLib.spatial.volume import Volume
 
 pytest.importorskip("SimpleITK")
@@ -49,7 +49,7 @@ def test_an_even_brain_stays_even():
 def test_shaded_sequences_are_evened_out_and_the_depth_of_it_is_told():
     even = {"t1c": volume(brain(0)), "t2w": volume(brain(1))}
     shaded = {name: volume(one.array * np.exp(field(sign * 0.3))) for (name, one), sign in zip(even.items(), (1, -1), strict=True)}
-    images, depths = evened(shaded)
+    images, depths = correct_bias_field(shaded)
     assert set(images) == set(depths) == {"t1c", "t2w"}
     for name, one in images.items():
         inside = even[name].array > 0
@@ -57,14 +57,14 @@ def test_shaded_sequences_are_evened_out_and_the_depth_of_it_is_told():
         assert ratio.std() / ratio.mean() < 0.04 < np.exp(field(0.3))[inside].std()
         assert np.array_equal(one.array > 0, inside) and np.array_equal(one.affine, even[name].affine)
         assert depths[name] == pytest.approx(field(0.3)[inside].std(), rel=0.2)
-    _, before = evened(even)
+    _, before = correct_bias_field(even)
     assert max(before.values()) < 0.03
 
 
 @pytest.mark.parametrize("array", [np.zeros(SHAPE, np.float32), np.pad(np.ones((4, 4, 4), np.float32), [(20, 36), (30, 38), (20, 36)])])
 def test_where_there_is_too_little_brain_nothing_is_evened(array):
     assert not logarithmic_field(volume(array)).any()
-    images, depths = evened({"t1c": volume(array)})
+    images, depths = correct_bias_field({"t1c": volume(array)})
     assert np.array_equal(images["t1c"].array, array) and depths["t1c"] == 0.0
 
 

@@ -8,7 +8,7 @@ from tiny_bundle import small_affine, small_images
 
 from LDMSegLib.cases.assemble import look_at
 from LDMSegLib.errors import InputError
-from LDMSegLib.preprocessing.plan import Plan, Wishes, plan
+from LDMSegLib.preprocessing.plan import Plan, PreparationOptions, plan
 from LDMSegLib.spatial.volume import Volume
 
 
@@ -17,7 +17,7 @@ def images(**affines) -> dict[str, Volume]:
 
 
 def planned(volumes: dict[str, Volume], choice: str = "automatic") -> Plan:
-    return plan(volumes, look_at(volumes).findings, "t1c", Wishes(choice))
+    return plan(volumes, look_at(volumes).findings, "t1c", PreparationOptions(choice))
 
 
 def shifted(mm: float) -> np.ndarray:

@@ -86,11 +86,15 @@ def test_the_same_search_gives_the_same_transform_to_the_bit_with_any_number_of_
 
 
 def test_images_in_register_agree_more_than_images_that_are_not_and_strangers_hardly():
-    fixed, other, stranger = Volume(head(), AFFINE), Volume(other_contrast(head()), AFFINE), Volume(head(seed=9), AFFINE)
+    fixed, other, other_patient = Volume(head(), AFFINE), Volume(other_contrast(head()), AFFINE), Volume(head(seed=9), AFFINE)
     inside = fixed.array > 0
     well, badly, never = (
         mutual_information(*pair, matrix, inside)
-        for pair, matrix in (((other, fixed), np.eye(4)), ((other, fixed), moved((0, 0, 0), (12, 0, 0))), ((stranger, fixed), np.eye(4)))
+        for pair, matrix in (
+            ((other, fixed), np.eye(4)),
+            ((other, fixed), moved((0, 0, 0), (12, 0, 0))),
+            ((other_patient, fixed), np.eye(4)),
+        )
     )
     assert well > 2 * badly and well > 2 * never
 
@@ -110,8 +114,8 @@ def test_one_patients_images_stand_out_where_they_fit_and_two_patients_do_not_wh
 
 def test_a_search_that_is_not_good_enough_is_made_again_and_the_better_one_kept(monkeypatch):
     monkeypatch.setattr(registration, "LEVELS", registration.LEVELS[:1])
-    fixed, stranger = Volume(head(), AFFINE), Volume(head(seed=9), AFFINE)
-    once, twice = register(stranger, fixed), register(stranger, fixed, enough=99.0)
+    fixed, other_patient = Volume(head(), AFFINE), Volume(head(seed=9), AFFINE)
+    once, twice = register(other_patient, fixed), register(other_patient, fixed, enough=99.0)
     assert (once.attempts, twice.attempts) == (1, 2) and twice.quality >= once.quality - 1e-3
 
 

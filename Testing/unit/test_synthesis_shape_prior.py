@@ -15,7 +15,7 @@ from LDMSegLib.models.bundle import read_bundle
 from LDMSegLib.models.device import choose_device
 from LDMSegLib.models.model import Model
 from LDMSegLib.specification import Grid, ShapeOdds, Specification, Term, from_dict, to_dict
-from LDMSegLib.synthesis.acceptance import Wish
+from LDMSegLib.synthesis.acceptance import SynthesisRequest
 from LDMSegLib.synthesis.canvas import Canvas, blank_canvas, placed_blank
 from LDMSegLib.synthesis.shape_prior import chance, keeping_probability, shape_on_model_grid
 from LDMSegLib.synthesis.synthesize import synthesize
@@ -30,11 +30,11 @@ def drawing(tiny_bundle):
     """Draws with given odds; the counts, and the masks that were kept."""
     bundle = read_bundle(tiny_bundle)
 
-    def draw(odds: ShapeOdds, wish: Wish, canvas: Canvas | None = None, reporter=None):
+    def draw(odds: ShapeOdds, request: SynthesisRequest, canvas: Canvas | None = None, reporter=None):
         spec = replace(bundle.specification, grid=SMALL, shape_odds=odds)
         model = Model(replace(bundle, specification=spec), spec.mode("synthesis"), choose_device("cpu", "float32"))
         masks = []
-        return synthesize(model, canvas or blank_canvas(SMALL), wish, masks.append, reporter), masks
+        return synthesize(model, canvas or blank_canvas(SMALL), request, masks.append, reporter), masks
 
     return draw
 
@@ -70,25 +70,25 @@ def test_whether_a_mask_is_kept_depends_on_its_seed_and_number_alone():
 
 def test_masks_that_the_odds_leave_out_are_counted_and_replaced_by_further_members(drawing):
     expected = [member for member in range(40) if chance(7, member) < 0.5]
-    drawn, masks = drawing(HALF, Wish(4, seed=7))
+    drawn, masks = drawing(HALF, SynthesisRequest(4, seed=7))
     assert [mask.member for mask in masks] == expected[:4]
     assert drawn.odd_shaped == drawn.drawn - 4 == expected[3] + 1 - 4
-    assert [mask.member for mask in drawing(HALF, Wish(4, seed=7, batch_size=3))[1]] == expected[:4]
+    assert [mask.member for mask in drawing(HALF, SynthesisRequest(4, seed=7, batch_size=3))[1]] == expected[:4]
 
 
 def test_who_asks_for_any_shape_gets_every_mask(drawing):
-    drawn, masks = drawing(HALF, Wish(4, seed=7, any_shape=True))
+    drawn, masks = drawing(HALF, SynthesisRequest(4, seed=7, any_shape=True))
     assert [mask.member for mask in masks] == [0, 1, 2, 3] and drawn.odd_shaped == 0
 
 
 def test_a_shape_counts_as_it_is_on_the_models_grid_wherever_and_however_finely_the_mask_is_drawn(drawing):
-    _, masks = drawing(ShapeOdds(), Wish(8, seed=1))
+    _, masks = drawing(ShapeOdds(), SynthesisRequest(8, seed=1))
     middle = float(np.median([mask.volumes_ml["WT"] for mask in masks]))
     large_only = ShapeOdds({"WT_volume_ml": Term(middle, 1e3)})
     placed = placed_blank(SMALL)
     coarse = Canvas(placed, placed.affine, placed.shape)
     turned = blank_canvas(replace(SMALL, centre=(-500.0, 0.0, 80.0)))
-    kept = [[mask.member for mask in drawing(large_only, Wish(2, seed=1), canvas)[1]] for canvas in (None, coarse, turned)]
+    kept = [[mask.member for mask in drawing(large_only, SynthesisRequest(2, seed=1), canvas)[1]] for canvas in (None, coarse, turned)]
     assert kept[0] == kept[1] == kept[2] and kept[0]
     volumes = {mask.member: mask.volumes_ml["WT"] for mask in masks}
     assert all(volumes[member] > middle * 0.9 for member in kept[0] if member in volumes)
@@ -97,7 +97,7 @@ def test_a_shape_counts_as_it_is_on_the_models_grid_wherever_and_however_finely_
 def test_the_sentence_says_how_many_were_unlike_real_ones(drawing):
     never = replace(HALF, highest=1e6)
     with pytest.raises(InputError, match=r"none of 20 drawn masks .* 20 unlike real ones\), expected 1"):
-        drawing(never, Wish(1))
+        drawing(never, SynthesisRequest(1))
 
 
 def test_the_bar_advances_by_what_the_odds_will_keep(drawing):
@@ -108,7 +108,7 @@ def test_the_bar_advances_by_what_the_odds_will_keep(drawing):
             self.fractions.append(fraction)
             assert 1 <= details["member"] <= details["members"] == 6
 
-    drawing(HALF, Wish(6, seed=7), reporter=Listener())
+    drawing(HALF, SynthesisRequest(6, seed=7), reporter=Listener())
     assert Listener.fractions == sorted(Listener.fractions)
     assert Listener.fractions[0] < 0.35 and Listener.fractions[-1] <= 1.0
 

@@ -19,7 +19,7 @@ from LDMSegLib.models.device import choose_device
 from LDMSegLib.models.model import Model
 from LDMSegLib.postprocessing.regions import region_masks
 from LDMSegLib.specification import Grid, Mode, Plausibility, Range, nesting
-from LDMSegLib.synthesis.acceptance import Screen, Wish
+from LDMSegLib.synthesis.acceptance import Screen, SynthesisRequest
 from LDMSegLib.synthesis.canvas import blank_canvas, canvas_like
 from LDMSegLib.synthesis.synthesize import DRAWS_PER_MASK, synthesize
 
@@ -33,9 +33,9 @@ def model(tiny_bundle) -> Model:
     return Model(bundle, bundle.specification.mode("synthesis"), choose_device("cpu", "float32"))
 
 
-def draw(model, wish, canvas=None, **more):
+def draw(model, request, canvas=None, **more):
     masks = []
-    drawn = synthesize(model, canvas or blank_canvas(SMALL), wish, masks.append, **more)
+    drawn = synthesize(model, canvas or blank_canvas(SMALL), request, masks.append, **more)
     return drawn, masks
 
 
@@ -56,12 +56,12 @@ def test_a_grids_centre_must_be_a_point():
 
 
 def test_member_i_of_a_seed_is_the_same_mask_whatever_is_drawn_beside_it(model):
-    _, three = draw(model, Wish(3, seed=4, batch_size=3))
-    _, one = draw(model, Wish(1, seed=4))
+    _, three = draw(model, SynthesisRequest(3, seed=4, batch_size=3))
+    _, one = draw(model, SynthesisRequest(1, seed=4))
     assert three[0].member == one[0].member == 0
     volumes = sorted(sum(mask.volumes_ml.values()) for mask in three)
     assert len({round(volume, 3) for volume in volumes}) == 3, "members differ"
-    _, singly = draw(model, Wish(3, seed=4, batch_size=1))
+    _, singly = draw(model, SynthesisRequest(3, seed=4, batch_size=1))
     np.testing.assert_array_equal(singly[0].labels, one[0].labels)
     for mask, other in zip(three, singly, strict=True):  # up to the rounding of the networks' arithmetic
         assert np.mean(mask.labels != other.labels) < 1e-4
@@ -69,7 +69,7 @@ def test_member_i_of_a_seed_is_the_same_mask_whatever_is_drawn_beside_it(model):
 
 def test_masks_are_nested_and_their_volumes_are_those_of_their_voxels(model):
     spec = model.specification
-    _, (mask,) = draw(model, Wish(1, seed=1))
+    _, (mask,) = draw(model, SynthesisRequest(1, seed=1))
     masks = region_masks(mask.labels, spec.labels, spec.regions)
     for inner, outer in nesting(spec.regions):
         assert not (masks[inner] & ~masks[outer]).any()
@@ -77,11 +77,11 @@ def test_masks_are_nested_and_their_volumes_are_those_of_their_voxels(model):
 
 
 def test_masks_below_the_smallest_volume_are_counted_and_replaced_by_further_members(model):
-    _, six = draw(model, Wish(6, seed=2))
+    _, six = draw(model, SynthesisRequest(6, seed=2))
     volumes = [mask.volumes_ml["WT"] for mask in six]
     least = sorted(volumes)[3]
     expected = [mask.member for mask in six if mask.volumes_ml["WT"] >= least]
-    drawn, kept = draw(model, Wish(2, seed=2, min_volume_ml=least - 1e-6))
+    drawn, kept = draw(model, SynthesisRequest(2, seed=2, min_volume_ml=least - 1e-6))
     assert [mask.member for mask in kept] == expected[:2] and [mask.number for mask in kept] == [1, 2]
     assert (drawn.kept, drawn.empty) == (2, 0) and drawn.too_small == drawn.drawn - 2 == expected[1] - 1
 
@@ -89,12 +89,12 @@ def test_masks_below_the_smallest_volume_are_counted_and_replaced_by_further_mem
 def test_it_gives_up_at_the_stated_limit_and_says_what_became_of_the_draws(model):
     counts = rf"\(0 empty, 0 too far outside the brain, {DRAWS_PER_MASK} below 90000 mL, 0 unlike real ones\)"
     with pytest.raises(InputError, match=rf"none of {DRAWS_PER_MASK} drawn masks could be kept {counts}"):
-        draw(model, Wish(1, min_volume_ml=90_000.0))
+        draw(model, SynthesisRequest(1, min_volume_ml=90_000.0))
 
 
 def test_empty_masks_are_counted(model):
     with pytest.raises(InputError, match=rf"\({DRAWS_PER_MASK} empty, 0 too far"):
-        draw(model, Wish(1, threshold=1.0))
+        draw(model, SynthesisRequest(1, threshold=1.0))
 
 
 def test_progress_never_falls_although_masks_are_rejected(model):
@@ -105,9 +105,9 @@ def test_progress_never_falls_although_masks_are_rejected(model):
             self.fractions.append(fraction)
             assert 1 <= details["member"] <= details["members"] == 3
 
-    _, masks = draw(model, Wish(3, seed=2))
+    _, masks = draw(model, SynthesisRequest(3, seed=2))
     least = sorted(mask.volumes_ml["WT"] for mask in masks)[1] - 1e-6
-    draw(model, Wish(3, seed=2, min_volume_ml=least), reporter=Listener())
+    draw(model, SynthesisRequest(3, seed=2, min_volume_ml=least), reporter=Listener())
     assert Listener.fractions == sorted(Listener.fractions) and Listener.fractions[-1] == pytest.approx(1.0)
 
 
@@ -120,16 +120,16 @@ def test_a_cancelled_drawing_keeps_what_it_has(model):
         if len(kept) == 2:
             cancellation.request()
 
-    drawn = synthesize(model, blank_canvas(SMALL), Wish(5, batch_size=1), take, cancellation=cancellation)
+    drawn = synthesize(model, blank_canvas(SMALL), SynthesisRequest(5, batch_size=1), take, cancellation=cancellation)
     assert (drawn.kept, drawn.wanted, len(kept)) == (2, 5, 2)
     with pytest.raises(Cancelled):
-        synthesize(model, blank_canvas(SMALL), Wish(5), kept.append, cancellation=cancellation)
+        synthesize(model, blank_canvas(SMALL), SynthesisRequest(5), kept.append, cancellation=cancellation)
 
 
 def test_in_a_known_space_nothing_is_drawn_outside_its_average_brain(model):
     canvas = blank_canvas(replace(IN_SRI24, centre=(-119.0, 45.0, 71.5)))  # where the brain ends in front or behind
     assert 0.1 < canvas.inside.mean() < 0.9
-    _, (mask,) = draw(model, Wish(1), canvas)
+    _, (mask,) = draw(model, SynthesisRequest(1), canvas)
     assert mask.labels.any() and not mask.labels[~canvas.inside].any()
 
 
@@ -139,15 +139,15 @@ def test_masks_further_outside_the_brain_than_the_bundle_calls_usual_are_replace
     strict = Model(replace(bundle, specification=spec), spec.mode("synthesis"), choose_device("cpu", "float32"))
     edge = blank_canvas(replace(IN_SRI24, centre=(-119.0, 45.0, 71.5)))
     with pytest.raises(InputError, match=rf"\(0 empty, {DRAWS_PER_MASK} too far outside the brain, 0 below"):
-        draw(strict, Wish(1), edge)
-    drawn, _ = draw(strict, Wish(1), replace(edge, inside=None))  # where nothing is known of a brain, all of it counts
+        draw(strict, SynthesisRequest(1), edge)
+    drawn, _ = draw(strict, SynthesisRequest(1), replace(edge, inside=None))  # where nothing is known of a brain, all of it counts
     assert (drawn.kept, drawn.outside) == (1, 0)
 
 
 def test_in_an_images_brain_nothing_is_drawn_outside_it(model, small_case):
     file = next(small_case.glob("*t1c*"))
     canvas = canvas_like(file, GRID)
-    _, (mask,) = draw(model, Wish(1), canvas)
+    _, (mask,) = draw(model, SynthesisRequest(1), canvas)
     assert mask.labels.shape == SHAPE and mask.labels.any()
     assert not mask.labels[np.asarray(nib.load(file).dataobj) == 0].any()
 
@@ -176,7 +176,7 @@ def test_from_the_command_line_masks_table_montage_and_provenance_are_written(tm
 def test_fewer_masks_than_wanted_are_a_result_and_exit_code_1(tmp_path, tiny_bundle, small_case, model, capsys, monkeypatch):
     monkeypatch.setattr("LDMSegLib.synthesis.synthesize.DRAWS_PER_MASK", 2)
     like = next(small_case.glob("*t1c*"))
-    _, masks = draw(model, Wish(4, seed=0, batch_size=1), canvas_like(like, GRID))
+    _, masks = draw(model, SynthesisRequest(4, seed=0, batch_size=1), canvas_like(like, GRID))
     least = max(mask.volumes_ml["WT"] for mask in masks) - 1e-6
     options = ["--bundle", tiny_bundle, "--like", like, "--batch-size", 1, "--device", "cpu", "--precision", "float32"]
     ran = run_here(capsys, "synthesize", "-n", 2, "--min-volume", least, "-o", tmp_path / "masks", *options)

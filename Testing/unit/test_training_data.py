@@ -366,9 +366,9 @@ def test_a_lesion_stands_out_by_its_brightness_in_any_sequence_and_by_its_size()
         assert stands_out(seen, lesion)
         seen[1] -= sign * 0.5 * VISIBLE * lesion
         assert not stands_out(seen, lesion)
-    speck = np.zeros_like(lesion)
-    speck.flat[: FEWEST_VOXELS - 1] = True
-    assert not stands_out(image + 5.0 * speck, speck)
+    small_lesion = np.zeros_like(lesion)
+    small_lesion.flat[: FEWEST_VOXELS - 1] = True
+    assert not stands_out(image + 5.0 * small_lesion, small_lesion)
 
 
 def test_satellites_are_small_lesions_in_as_many_items_as_asked(transplanted):

@@ -96,8 +96,8 @@ def test_the_command_writes_ranges_that_the_training_cases_themselves_keep(run, 
     monkeypatch.setattr(script, "read_configuration", lambda _: configuration())
     monkeypatch.setattr(sys, "argv", ["plausibility", "--config", "c", "--bundle", str(bundle), "--run", str(run), "--members", "2"])
     kept = []
-    original = script.examine
-    monkeypatch.setattr(script, "examine", lambda *a: kept.append(original(*a)) or kept[-1])
+    original = script.measure_case
+    monkeypatch.setattr(script, "measure_case", lambda *a: kept.append(original(*a)) or kept[-1])
     script.main()
     assert "healthy" not in capsys.readouterr().out
     found = read_bundle(bundle)

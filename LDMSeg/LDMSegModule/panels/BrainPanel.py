@@ -39,7 +39,7 @@ class BrainPanel:
         packages: knows whether the stronger network is installed, and installs it.
         dialogs: asks before something is installed.
         changed: told when the choice means something else than before.
-        guard: wraps slots.
+        catch_errors: wraps slots.
     """
 
     def __init__(
@@ -49,14 +49,14 @@ class BrainPanel:
         packages: Packages,
         dialogs: Dialogs,
         changed: Callable[[], None],
-        guard: Callable[..., Any],
+        catch_errors: Callable[..., Any],
     ) -> None:
         self._w, self._notice, self._packages = widgets, notice, packages
         self._dialogs, self._changed = dialogs, changed
         self._parameters: Any = None
         self._called_for = False
         widgets.install.visible = False
-        widgets.install.connect("clicked(bool)", guard(self._install))
+        widgets.install.connect("clicked(bool)", catch_errors(self._install))
 
     def bind(self, parameters: Any) -> None:
         """Speak of these parameters from now on; None while a scene closes."""

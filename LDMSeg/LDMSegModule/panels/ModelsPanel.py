@@ -34,7 +34,7 @@ class ModelsPanel:
     control: runs verifications in the background.
     dialogs: asks before a model is deleted, shows a folder.
     models_changed: told when there are other models than before.
-    guard: wraps slots.
+    catch_errors: wraps slots.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class ModelsPanel:
         control: RunControl,
         dialogs: Dialogs,
         models_changed: Callable[[], None],
-        guard: Callable[..., Any],
+        catch_errors: Callable[..., Any],
     ) -> None:
         self._w, self._notice, self._manager, self._control = widgets, notice, manager, control
         self._dialogs, self._models_changed = dialogs, models_changed
@@ -58,9 +58,9 @@ class ModelsPanel:
             header.setSectionResizeMode(column, qt.QHeaderView.ResizeToContents)
         widgets.table.verticalHeader().setVisible(False)
         widgets.table.verticalHeader().defaultSectionSize = ROW_HEIGHT
-        widgets.table.connect("itemSelectionChanged()", guard(self._selected))
+        widgets.table.connect("itemSelectionChanged()", catch_errors(self._selected))
         for widget, slot in ((widgets.verify, self._verify), (widgets.delete, self._delete), (widgets.open, self._open)):
-            widget.connect("clicked(bool)", guard(slot))
+            widget.connect("clicked(bool)", catch_errors(slot))
 
     def refresh(self) -> None:
         """Look at the folders again."""

@@ -19,7 +19,7 @@ from LDMSegModule.result.ResultFiles import REPORT, ResultFiles
 class MoreMenu:
     """Args:
     button: QToolButton that gets the menu.
-    guard: wraps slots.
+    catch_errors: wraps slots.
     result: the result under review, None where there is none.
     files: where the results' files lie.
     dialogs: chooses a folder, opens a picture.
@@ -29,7 +29,7 @@ class MoreMenu:
     def __init__(
         self,
         button: Any,
-        guard: Callable[..., Any],
+        catch_errors: Callable[..., Any],
         result: Callable[[], Result | None],
         files: ResultFiles,
         dialogs: Dialogs,
@@ -46,7 +46,7 @@ class MoreMenu:
             ("save", _("Save the run's files…"), self._save),
         ):
             action = self._menu.addAction(title)
-            action.connect("triggered(bool)", guard(slot))
+            action.connect("triggered(bool)", catch_errors(slot))
             self.actions[name] = action
         button.setMenu(self._menu)
 

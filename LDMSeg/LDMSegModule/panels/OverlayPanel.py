@@ -25,14 +25,14 @@ class OverlayWidgets:
 class OverlayPanel:
     """Shows the overlay that the parameters ask for."""
 
-    def __init__(self, widgets: OverlayWidgets, guard: Callable[..., Any]) -> None:
+    def __init__(self, widgets: OverlayWidgets, catch_errors: Callable[..., Any]) -> None:
         self._w = widgets
         self._parameters: Any = None
         self._result: Result | None = None
         self._overlay: Overlay | None = None
         self._shown: tuple[Any, ...] = ()
         self._filling = False
-        widgets.region.connect("currentIndexChanged(int)", guard(self._region_chosen))
+        widgets.region.connect("currentIndexChanged(int)", catch_errors(self._region_chosen))
 
     def bind(self, parameters: Any) -> None:
         """Take these parameters; None while a scene closes."""

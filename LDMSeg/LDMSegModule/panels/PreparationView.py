@@ -30,7 +30,7 @@ class PreparationView:
     widgets: of this box, which only results of raw scans have.
     picture: result → the page with a picture of each step, None where it is gone.
     dialogs: shows a file in the system's own viewer.
-    guard: wraps slots.
+    catch_errors: wraps slots.
     """
 
     def __init__(
@@ -38,11 +38,11 @@ class PreparationView:
         widgets: PreparationWidgets,
         picture: Callable[[Result | None], Path | None],
         dialogs: Dialogs,
-        guard: Callable[..., Any],
+        catch_errors: Callable[..., Any],
     ) -> None:
         self._w, self._picture, self._dialogs = widgets, picture, dialogs
         self._result: Result | None = None
-        widgets.open.connect("clicked(bool)", guard(self._open))
+        widgets.open.connect("clicked(bool)", catch_errors(self._open))
 
     def show(self, result: Result | None) -> None:
         """Take another result; None = there is none."""

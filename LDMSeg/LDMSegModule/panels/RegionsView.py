@@ -22,9 +22,9 @@ class RegionsWidgets:
 
 
 class RegionsView:
-    """Args: the widgets; `guard` wraps slots; `arrived` is told the row that was gone to."""
+    """Args: the widgets; `catch_errors` wraps slots; `arrived` is told the row that was gone to."""
 
-    def __init__(self, widgets: RegionsWidgets, guard: Callable[..., Any], arrived: Callable[[UncertainRow], None]) -> None:
+    def __init__(self, widgets: RegionsWidgets, catch_errors: Callable[..., Any], arrived: Callable[[UncertainRow], None]) -> None:
         self._w, self._arrived = widgets, arrived
         self._regions: UncertainRegions | None = None
         self._items: list[Any] = []
@@ -36,10 +36,10 @@ class RegionsView:
             header.setSectionResizeMode(column, qt.QHeaderView.ResizeToContents)
         widgets.table.verticalHeader().setVisible(False)
         widgets.table.verticalHeader().defaultSectionSize = ROW_HEIGHT
-        widgets.table.connect("cellClicked(int,int)", guard(self._clicked))
-        widgets.table.connect("cellChanged(int,int)", guard(self._ticked))
-        widgets.next.connect("clicked(bool)", guard(self.go_to_next))
-        widgets.previous.connect("clicked(bool)", guard(self.go_to_previous))
+        widgets.table.connect("cellClicked(int,int)", catch_errors(self._clicked))
+        widgets.table.connect("cellChanged(int,int)", catch_errors(self._ticked))
+        widgets.next.connect("clicked(bool)", catch_errors(self.go_to_next))
+        widgets.previous.connect("clicked(bool)", catch_errors(self.go_to_previous))
 
     def show(self, regions: UncertainRegions | None) -> None:
         """List these places; None = there is no result."""

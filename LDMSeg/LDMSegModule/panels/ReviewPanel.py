@@ -55,7 +55,7 @@ class ReviewPanel:
     editor: opens the Segment Editor.
     find: segmentation node → the result it belongs to, None where there is none.
     background: the image to edit on, for a result whose own was deleted.
-    guard: wraps slots.
+    catch_errors: wraps slots.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class ReviewPanel:
         editor: Editor,
         find: Callable[[Any], Result | None],
         background: Callable[[], Any],
-        guard: Callable[..., Any],
+        catch_errors: Callable[..., Any],
     ) -> None:
         self._w, self._banner, self._notice = widgets, banner, notice
         self._editor, self._find, self._background = editor, find, background
@@ -75,8 +75,8 @@ class ReviewPanel:
         self._sequences = parts.sequences
         self._regions, self._threshold = parts.regions(self._arrived), parts.threshold(self._updated)
         self.result: Result | None = None
-        widgets.edit.connect("clicked(bool)", guard(self._edit))
-        widgets.discard.connect("clicked(bool)", guard(self._discard))
+        widgets.edit.connect("clicked(bool)", catch_errors(self._edit))
+        widgets.discard.connect("clicked(bool)", catch_errors(self._discard))
         self.show(None)
 
     @property

@@ -16,15 +16,15 @@ class SamplePanel:
     button: that loads it.
     notice: says what is going on.
     sample: told whom to complain to → the patient.
-    guard: wraps slots.
+    catch_errors: wraps slots.
     """
 
     def __init__(
-        self, button: Any, notice: Notice, sample: Callable[[Callable[[str], None]], PatientSample], guard: Callable[..., Any]
+        self, button: Any, notice: Notice, sample: Callable[[Callable[[str], None]], PatientSample], catch_errors: Callable[..., Any]
     ) -> None:
         self._button, self._notice, self._sample = button, notice, sample
         self._tip = button.toolTip
-        button.connect("clicked(bool)", guard(self._load))
+        button.connect("clicked(bool)", catch_errors(self._load))
 
     def _load(self) -> None:
         self._button.enabled = False

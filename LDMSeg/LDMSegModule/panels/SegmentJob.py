@@ -70,7 +70,7 @@ class SegmentJob:
         mask = None if p.prepare.value == NEVER else brain.mask
         return Order(self._inputs.nodes, self._inputs.reference, parameters, mask)
 
-    def deliver(self, folder: Path, reference: Any, seconds: float) -> str:
+    def load_result(self, folder: Path, reference: Any, seconds: float) -> str:
         """Bring a finished run's result into the scene and into review; returns a sentence about it."""
         result = self._loader.loadResult(folder, reference, self._settings.specification)
         ResultSequences(result.segmentation, result.provenance).remember(self._used, self._unused)

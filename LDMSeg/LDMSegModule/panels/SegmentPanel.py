@@ -58,10 +58,10 @@ class SegmentPanel:
         folders: for temporary files.
         exporter: volume nodes → NIfTI files.
         order: what is to be run, asked at the click; its parameters know no files yet.
-        deliver: (result folder, reference node, seconds) → a sentence about the result that is now in the scene.
+        load_result: (result folder, reference node, seconds) → a sentence about the result that is now in the scene.
         lacks: told the package that a run missed.
         state_changed: told when a run has begun or ended.
-        guard: wraps slots.
+        catch_errors: wraps slots.
     """
 
     def __init__(
@@ -72,13 +72,13 @@ class SegmentPanel:
         folders: RunFolders,
         exporter: Exporter,
         order: Callable[[], Order],
-        deliver: Callable[[Path, Any, float], str],
+        load_result: Callable[[Path, Any, float], str],
         lacks: Callable[[str], None],
         state_changed: Callable[[], None],
-        guard: Callable[..., Any],
+        catch_errors: Callable[..., Any],
     ) -> None:
         self._w, self._control, self._folders, self._exporter = widgets, control, folders, exporter
-        self._order, self._deliver, self._lacks, self._state_changed = order, deliver, lacks, state_changed
+        self._order, self._load_result, self._lacks, self._state_changed = order, load_result, lacks, state_changed
         self._notice = notice
         self._view = ProgressView(widgets.progress, widgets.stage, widgets.log, self._ended)
         self._parameters: SegmentParameters | None = None
@@ -94,7 +94,7 @@ class SegmentPanel:
             *((widgets.button, self._start_new), (widgets.cancel, self._cancel), (widgets.keep, self._keep)),
             *((widgets.retry, self._retry), (widgets.partial, self._load_partial)),
         ):
-            widget.connect("clicked(bool)", guard(slot))
+            widget.connect("clicked(bool)", catch_errors(slot))
         widgets.frame.visible = widgets.partial.visible = widgets.retry.visible = False
 
     @property
@@ -200,7 +200,7 @@ class SegmentPanel:
             self.tell(_("The background process told of no folder with a result; see the log and run it again."))
             return
         reference = self._scene.GetNodeByID(self._reference) if self._scene is not None else None
-        said = self._deliver(folder, reference, self._control.seconds)
+        said = self._load_result(folder, reference, self._control.seconds)
         self._delivered = True
         warnings = [sentence(w) for w in outcome.warnings] if outcome is not None else []
         if reference is None:

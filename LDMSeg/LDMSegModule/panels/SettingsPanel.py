@@ -33,7 +33,7 @@ class SettingsPanel:
     `changed` is told when a choice has changed.
     """
 
-    def __init__(self, widgets: SettingsWidgets, guard: Callable[..., Any], changed: Callable[[], None]) -> None:
+    def __init__(self, widgets: SettingsWidgets, catch_errors: Callable[..., Any], changed: Callable[[], None]) -> None:
         self._w, self._changed = widgets, changed
         self._parameters: Any = None
         self._models: tuple[Model, ...] = ()
@@ -41,9 +41,9 @@ class SettingsPanel:
         self._seen: tuple[Any, ...] = ()
         for value, title in _devices():
             widgets.device.addItem(title, value)
-        widgets.bundle.connect("currentIndexChanged(int)", guard(self._bundle_chosen))
-        widgets.mode.connect("currentIndexChanged(int)", guard(self._mode_chosen))
-        widgets.device.connect("currentIndexChanged(int)", guard(self._device_chosen))
+        widgets.bundle.connect("currentIndexChanged(int)", catch_errors(self._bundle_chosen))
+        widgets.mode.connect("currentIndexChanged(int)", catch_errors(self._mode_chosen))
+        widgets.device.connect("currentIndexChanged(int)", catch_errors(self._device_chosen))
 
     def bind(self, parameters: Any) -> None:
         """Show these parameters from now on; None while a scene closes."""

@@ -31,7 +31,7 @@ class SetupPanel:
     timer: QTimer, by which a trial import is asked for news.
     dialogs: asks for consent, and for a folder.
     state_changed: told when what is installed has become known.
-    guard: wraps slots.
+    catch_errors: wraps slots.
     """
 
     def __init__(
@@ -42,16 +42,16 @@ class SetupPanel:
         timer: Any,
         dialogs: Dialogs,
         state_changed: Callable[[], None],
-        guard: Callable[..., Any],
+        catch_errors: Callable[..., Any],
     ) -> None:
         self._w, self._notice, self._installation, self._timer = widgets, notice, installation, timer
         self._dialogs, self._state_changed = dialogs, state_changed
         self._run: Any = None
         self.installed: Installed | None = None
         timer.setInterval(100)
-        timer.connect("timeout()", guard(self._poll))
+        timer.connect("timeout()", catch_errors(self._poll))
         for widget, slot in ((widgets.install, self._install), (widgets.folder, self._install_folder), (widgets.check, self.check)):
-            widget.connect("clicked(bool)", guard(slot))
+            widget.connect("clicked(bool)", catch_errors(slot))
         widgets.progress.visible = False
 
     def look(self) -> None:

@@ -39,10 +39,10 @@ class SyntheticPanel:
     control: runs the background process.
     folders: for temporary files.
     exporter: volume nodes → NIfTI files.
-    deliver: (folder, volume drawn over or None) → how many masks are now in the scene.
+    load_result: (folder, volume drawn over or None) → how many masks are now in the scene.
     home: under which a folder for masks is suggested.
     state_changed: told when a run has begun or ended.
-    guard: wraps slots.
+    catch_errors: wraps slots.
     """
 
     def __init__(
@@ -52,13 +52,13 @@ class SyntheticPanel:
         control: RunControl,
         folders: RunFolders,
         exporter: Exporter,
-        deliver: Callable[[Path, Any], int],
+        load_result: Callable[[Path, Any], int],
         home: Path,
         state_changed: Callable[[], None],
-        guard: Callable[..., Any],
+        catch_errors: Callable[..., Any],
     ) -> None:
         self._w, self._notice, self._control, self._folders = widgets, notice, control, folders
-        self._exporter, self._deliver, self._home, self._state_changed = exporter, deliver, home, state_changed
+        self._exporter, self._load_result, self._home, self._state_changed = exporter, load_result, home, state_changed
         self._view = ProgressView(widgets.progress, widgets.stage, None, self._ended)
         self._parameters: Any = None
         self._bundle = self._device = ""
@@ -67,11 +67,11 @@ class SyntheticPanel:
         self._like: tuple[Any, str] = (None, "")
         self._why_stopped = ""
         self._suggested = False
-        widgets.button.connect("clicked(bool)", guard(self._start))
-        widgets.cancel.connect("clicked(bool)", guard(self._cancel))
+        widgets.button.connect("clicked(bool)", catch_errors(self._start))
+        widgets.cancel.connect("clicked(bool)", catch_errors(self._cancel))
         # Slicer's path edit tells of a new path only where it is acceptable, so an emptied one is told by the other signal alone
-        widgets.folder.connect("currentPathChanged(QString)", guard(lambda: self._state_changed()))
-        widgets.folder.connect("validInputChanged(bool)", guard(lambda: self._state_changed()))
+        widgets.folder.connect("currentPathChanged(QString)", catch_errors(lambda: self._state_changed()))
+        widgets.folder.connect("validInputChanged(bool)", catch_errors(lambda: self._state_changed()))
         widgets.frame.visible = False
 
     @property
@@ -171,7 +171,7 @@ class SyntheticPanel:
             self.tell(outcome.sentence or _("Cancelled: there are no masks."), INFO)
         else:
             scene, id = self._like
-            count = self._deliver(outcome.folder, scene.GetNodeByID(id) if scene is not None else None)
+            count = self._load_result(outcome.folder, scene.GetNodeByID(id) if scene is not None else None)
             many = _("{count} synthetic masks are in the scene and in {folder}: nobody's tumour, research use only.")
             one = _("One synthetic mask is in the scene and in {folder}: nobody's tumour, research use only.")
             said = (one if count == 1 else many).format(count=count, folder=outcome.folder)

@@ -16,12 +16,12 @@ class ThresholdPanel:
     """Args:
     slider: ctkSliderWidget.
     follow, settle: single-shot QTimers: so long after a move the segmentation follows, so long after the last one the surfaces.
-    guard: wraps slots.
+    catch_errors: wraps slots.
     updated: told what became of every move.
     """
 
     def __init__(
-        self, slider: Any, follow: Any, settle: Any, guard: Callable[..., Any], updated: Callable[[ThresholdUpdate], None]
+        self, slider: Any, follow: Any, settle: Any, catch_errors: Callable[..., Any], updated: Callable[[ThresholdUpdate], None]
     ) -> None:
         self._slider, self._follow, self._settle, self._updated = slider, follow, settle, updated
         self._result: Result | None = None
@@ -30,8 +30,8 @@ class ThresholdPanel:
         for timer, wait, slot in ((follow, FOLLOW_MS, self._apply), (settle, SETTLE_MS, self._settled)):
             timer.setSingleShot(True)
             timer.setInterval(wait)
-            timer.connect("timeout()", guard(slot))
-        slider.connect("valueChanged(double)", guard(self._moved))
+            timer.connect("timeout()", catch_errors(slot))
+        slider.connect("valueChanged(double)", catch_errors(self._moved))
 
     def show(self, result: Result | None) -> None:
         """Take another result."""

@@ -16,11 +16,11 @@ from LDMSegModule.process.RunOutcome import RunOutcome
 CANCEL_SECONDS = 1.0
 """So long after `cancel()` what is left of the process tree is ended by force: all of it is gone within two seconds."""
 
-AFTERMATH_SECONDS = 600.0
-"""So long may what a dead launcher has started go on writing a result."""
+OUTPUT_TIMEOUT_SECONDS = 600.0
+"""How long a process whose launcher has ended may go on writing its result."""
 
-FAREWELL_SECONDS = 3.0
-"""So long may it live on when it has told its result."""
+EXIT_TIMEOUT_SECONDS = 3.0
+"""How long it may run on after it has told its result."""
 
 TURN_SECONDS = 0.001
 """So long each `poll` lets our threads run. Slicer holds Python's lock while it waits for events, so they stand still in between."""
@@ -179,7 +179,7 @@ class BackgroundRun:
         while any(reader.is_alive() for reader in readers):  # a launcher may be dead while what it started still writes
             readers[0].join(0.05)
             readers[1].join(0.05)
-            if time.monotonic() - gone > (FAREWELL_SECONDS if self._concluded else AFTERMATH_SECONDS):
+            if time.monotonic() - gone > (EXIT_TIMEOUT_SECONDS if self._concluded else OUTPUT_TIMEOUT_SECONDS):
                 tree.kill()
                 break
         for reader in readers:

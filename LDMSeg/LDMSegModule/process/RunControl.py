@@ -20,14 +20,14 @@ class RunControl:
     Args:
         launch: makes a `BackgroundRun` of arguments for `python -m LDMSegLib`.
         timer: QTimer of the main thread, by which the run is asked for news.
-        guard: wraps the timer's slot.
+        catch_errors: wraps the timer's slot.
     """
 
-    def __init__(self, launch: Launcher, timer: Any, guard: Callable[..., Any]) -> None:
+    def __init__(self, launch: Launcher, timer: Any, catch_errors: Callable[..., Any]) -> None:
         self._launch, self._timer = launch, timer
         self._run: BackgroundRun | None = None
         self._timer.setInterval(INTERVAL_MS)
-        self._timer.connect("timeout()", guard(self.poll))
+        self._timer.connect("timeout()", catch_errors(self.poll))
 
     def start(self, arguments: Sequence[str], listener: RunListener) -> None:
         """Begin. That it cannot begin is told to the listener like any other end."""

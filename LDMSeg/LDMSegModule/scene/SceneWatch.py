@@ -29,14 +29,16 @@ class SceneWatch:
     observe: `addObserver` of VTKObservationMixin, which also forgets the observers.
     timer: a QTimer of its own.
     listener: who is told.
-    guard: wraps what is called by Qt and VTK.
+    catch_errors: wraps what is called by Qt and VTK.
     """
 
-    def __init__(self, scene: Any, observe: Callable[..., Any], timer: Any, listener: SceneListener, guard: Callable[..., Any]) -> None:
+    def __init__(
+        self, scene: Any, observe: Callable[..., Any], timer: Any, listener: SceneListener, catch_errors: Callable[..., Any]
+    ) -> None:
         self._scene, self._timer, self._listener = scene, timer, listener
         timer.setSingleShot(True)
         timer.setInterval(WAIT_MS)
-        timer.connect("timeout()", guard(self._look))
+        timer.connect("timeout()", catch_errors(self._look))
         for event, slot in (
             (scene.StartCloseEvent, listener.scene_closes),
             (scene.EndCloseEvent, listener.scene_closed),
@@ -46,7 +48,7 @@ class SceneWatch:
             (scene.NodeRemovedEvent, self._changed),
             (scene.EndBatchProcessEvent, self._changed),
         ):
-            observe(scene, event, guard(slot))
+            observe(scene, event, catch_errors(slot))
 
     def stop(self) -> None:
         """Tell nothing any more of what has just changed."""

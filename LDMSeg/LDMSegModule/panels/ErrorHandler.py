@@ -1,4 +1,4 @@
-"""The last net under every slot: whatever goes wrong becomes one sentence in the panel."""
+"""Error handler of every slot: whatever goes wrong becomes one sentence in the panel."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FOR_THE_USER = (LDMSegError, InstallationError, ModelError, SampleError)
 """Errors whose message is one sentence for the user."""
 
 
-class Guard:
+class ErrorHandler:
     """Wraps slots and observers, so that nothing they raise reaches Qt or VTK.
 
     Errors meant for the user are told as they are. Anything else is a mistake of ours: it is told in a sentence that says so, and
