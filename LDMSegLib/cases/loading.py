@@ -16,6 +16,7 @@ from LDMSegLib.errors import InputError
 from LDMSegLib.events import Reporter
 from LDMSegLib.io.dicom_source import DicomSource
 from LDMSegLib.io.endings import IMAGES
+from LDMSegLib.io.hashing import file_sha256
 from LDMSegLib.preprocessing.case import Case
 from LDMSegLib.preprocessing.coregistered import CoregisteredSeries
 from LDMSegLib.preprocessing.coverage import short_stacks, unseen_stripped_brains
@@ -24,7 +25,6 @@ from LDMSegLib.preprocessing.pipeline import prepare_case
 from LDMSegLib.preprocessing.plan import AUTOMATIC, NEVER, Plan, PreparationOptions, plan
 from LDMSegLib.preprocessing.prepared import Prepared
 from LDMSegLib.preprocessing.quality import image_warnings
-from LDMSegLib.results.provenance import file_sha256
 from LDMSegLib.sequences.identified import AN_IMAGE, CERTAIN, Identified, Use, order
 from LDMSegLib.sequences.naming import NOT_AN_IMAGE, Assignment, find_case, find_cohort, find_files, tell_apart, tokens
 from LDMSegLib.sequences.site_rules import SiteRules

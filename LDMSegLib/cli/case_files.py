@@ -9,7 +9,7 @@ from typing import Any
 
 from LDMSegLib.errors import InputError
 from LDMSegLib.io.endings import IMAGES
-from LDMSegLib.results.provenance import file_sha256
+from LDMSegLib.io.hashing import file_sha256
 from LDMSegLib.sequences.naming import NOT_AN_IMAGE, find_case, tokens
 from LDMSegLib.specification import Sequence
 

@@ -12,10 +12,11 @@ from LDMSegLib.errors import BundleError, InputError
 from LDMSegLib.events import Reporter
 from LDMSegLib.io.atomic_folder import PROVENANCE, check_output, result_folder
 from LDMSegLib.io.dicom_source import describe_source
+from LDMSegLib.io.hashing import file_sha256
 from LDMSegLib.io.nifti_out import write_nifti
 from LDMSegLib.models.bundle import find_bundle
 from LDMSegLib.preprocessing.plan import ALWAYS, NEVER
-from LDMSegLib.results.provenance import FORMAT, RESEARCH_USE, describe_input, file_sha256, plain, software_versions, to_json
+from LDMSegLib.results.provenance import FORMAT, RESEARCH_USE, describe_input, plain, software_versions, to_json
 from LDMSegLib.results.save import attached
 
 

@@ -25,12 +25,12 @@ from LDMSegLib.events import Reporter
 from LDMSegLib.io.atomic_file import check_file, write_file
 from LDMSegLib.io.atomic_folder import check_output, is_result
 from LDMSegLib.io.dicom_seg import DicomSegWriter, dicom_packages
+from LDMSegLib.io.hashing import file_sha256
 from LDMSegLib.models.bundle import find_bundle
 from LDMSegLib.models.layout import Bundle
 from LDMSegLib.postprocessing.regions import label_values
 from LDMSegLib.preprocessing.case import Case
 from LDMSegLib.preprocessing.plan import AUTOMATIC
-from LDMSegLib.results.provenance import file_sha256
 from LDMSegLib.results.save import DICOM_SEG, SaveOptions, save_segmentation
 from LDMSegLib.results.segmentation import Segmentation
 from LDMSegLib.specification import Specification

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from LDMSegLib.errors import InputError
-from LDMSegLib.sequences.t1 import tag_of
 
 _NO_IMAGES = ("SEG", "PR", "SR", "KO", "DOC", "RTSTRUCT", "RTPLAN", "RTDOSE", "RTIMAGE", "REG", "FID", "PLAN", "ANN", "RWV", "RTRECORD")
 _CLASSES = "1.2.840.10008.5.1.4.1.1."
@@ -32,9 +31,9 @@ _DICOM_NAMES = re.compile(r"(\.(dcm|dicom|ima|mr)|^(im|mr|img|i)?[-_.0-9]+)$", r
 class Acquisition:
     """How a series was acquired; times in ms, angle in degrees, None or () where the header doesn't say.
 
-    `contrast` True: an agent is named; False: the header says there was none; None: nothing is said, which after many a
-    scanner means nothing at all. `clock` is when acquisition began, in seconds of the day;
-    `day` counts days from a fixed one, so that two clocks compare over midnight, None where no date belongs to the clock.
+    `agent` is the entry for the contrast agent as it stands, `agent_coded` whether one is named by its code. `clock` is when acquisition
+    began, in seconds of the day; `day` counts days from a fixed one, so that two clocks compare over midnight, None where no date belongs
+    to the clock.
     """
 
     repetition_time: float | None = None
@@ -42,7 +41,7 @@ class Acquisition:
     inversion_time: float | None = None
     flip_angle: float | None = None
     b_value: float | None = None
-    contrast: bool | None = None
+    agent_coded: bool = False
     agent: str = ""
     scanning_sequence: tuple[str, ...] = ()
     image_type: tuple[str, ...] = ()
@@ -285,11 +284,8 @@ def _unnamed(file: Path, header: Any) -> str:
 def _acquisition(header: Any, places: list[Any]) -> Acquisition:
     agent = " ".join(str(header.get("ContrastBolusAgent", "")).split())
     named = _first(header, "ContrastBolusAgentSequence")
-    contrast = None
     if named is not None:
-        contrast, agent = True, agent or str(named.get("CodeMeaning", ""))
-    elif "ContrastBolusAgent" in header and header.ContrastBolusAgent:
-        contrast = tag_of(agent)
+        agent = agent or str(named.get("CodeMeaning", ""))
     timing, modifier = "MRTimingAndRelatedParametersSequence", "MRModifierSequence"
     return Acquisition(
         repetition_time=_number(_find(places, "RepetitionTime", timing)),
@@ -297,7 +293,7 @@ def _acquisition(header: Any, places: list[Any]) -> Acquisition:
         inversion_time=_number(_find(places, "InversionTime", modifier) or _find(places, "InversionTimes", modifier)),
         flip_angle=_number(_find(places, "FlipAngle", timing)),
         b_value=_number(_find(places, "DiffusionBValue", "MRDiffusionSequence")),
-        contrast=contrast,
+        agent_coded=named is not None,
         agent=agent,
         scanning_sequence=_words(header.get("ScanningSequence")),
         image_type=_words(header.get("ImageType")),

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from LDMSegLib.errors import BundleError, OutputError
+from LDMSegLib.io.hashing import file_sha256
 from LDMSegLib.models.card import default_license, default_readme, standard_metadata
 from LDMSegLib.models.folder import written_at_once
 from LDMSegLib.models.layout import (
@@ -29,7 +30,7 @@ from LDMSegLib.models.layout import (
     is_bundle,
     read_bundle,
 )
-from LDMSegLib.models.weights import check_fit, load_networks, sha256, shapes_of, skeletons, verify
+from LDMSegLib.models.weights import check_fit, load_networks, shapes_of, skeletons, verify
 from LDMSegLib.specification import Specification, Weights, to_dict
 
 if TYPE_CHECKING:
@@ -159,7 +160,7 @@ def save_bundle(
             raise OutputError(f"'{folder}' cannot be written ({error}); choose a writable folder with enough space") from error
         # safetensors writes a private file; a bundle has its folder's permissions, so that a colleague can read it too.
         (partial / WEIGHTS).chmod((partial / METADATA).parent.stat().st_mode & 0o666)
-        specification = replace(specification, weights=Weights(WEIGHTS, sha256(partial / WEIGHTS)))
+        specification = replace(specification, weights=Weights(WEIGHTS, file_sha256(partial / WEIGHTS)))
         described = {**standard_metadata(specification, metadata), KEY: to_dict(specification)}
         _write_json(partial / METADATA, described)
         _write_json(partial / CONFIGURATIONS, to_dict(dict(configurations)))

@@ -6,13 +6,13 @@ of a bundle's JSON go through the same package and must not wait seconds for tor
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from LDMSegLib.errors import BundleError
+from LDMSegLib.io.hashing import file_sha256
 from LDMSegLib.models.layout import CONFIGURATIONS, Bundle, check_weights_file
 
 if TYPE_CHECKING:
@@ -82,15 +82,6 @@ def load_networks(
                 network.load_state_dict(state, strict=True)
             network.eval()
     return networks
-
-
-def sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes, in lower-case hexadecimal."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def skeletons(configurations: Mapping[str, Mapping[str, Any]]) -> dict[str, torch.nn.Module]:
@@ -163,7 +154,7 @@ def _checked_file(bundle: Bundle) -> Path:
                     "expected safetensors: use a bundle from a source you trust"
                 )
             raise BundleError(f"'{path}' is not a safetensors file; {AGAIN}")
-        digest = sha256(path)
+        digest = file_sha256(path)
     except FileNotFoundError:
         raise BundleError(f"bundle '{bundle.name}' has no weights file '{path}'; {AGAIN}") from None
     except OSError as error:

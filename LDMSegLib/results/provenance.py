@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 import json
 import platform
@@ -13,6 +12,7 @@ from typing import Any
 
 import LDMSegLib
 from LDMSegLib import GENERATOR
+from LDMSegLib.io.hashing import file_sha256
 from LDMSegLib.io.printable import printable
 
 FORMAT = 1
@@ -116,15 +116,6 @@ def describe_geometry(shape: Iterable[int], affine: Any) -> dict[str, Any]:
     rows = [[float(x) for x in row] for row in affine]
     spacing = [sum(rows[i][j] ** 2 for i in range(3)) ** 0.5 for j in range(3)]
     return {"shape": [int(n) for n in shape], "spacing_mm": [round(s, 6) for s in spacing], "affine_ras_mm": rows}
-
-
-def file_sha256(path: str | Path) -> str:
-    """The SHA-256 of a file's bytes, in hexadecimal."""
-    with open(path, "rb") as stream:
-        digest = hashlib.sha256()
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def software_versions(packages: Iterable[str] = PACKAGES) -> dict[str, str]:

@@ -13,11 +13,12 @@ import numpy as np
 
 from LDMSegLib.errors import BundleError
 from LDMSegLib.io.atomic_folder import PROVENANCE, result_folder
+from LDMSegLib.io.hashing import file_sha256
 from LDMSegLib.io.nifti_out import write_nifti
 from LDMSegLib.postprocessing import uncertainty
 from LDMSegLib.postprocessing import volumes as measurements
 from LDMSegLib.postprocessing.regions import label_values
-from LDMSegLib.results.provenance import file_sha256, plain, to_json
+from LDMSegLib.results.provenance import plain, to_json
 from LDMSegLib.results.segmentation import Segmentation
 
 WRITERS = 2

@@ -9,7 +9,7 @@ import numpy as np
 from LDMSegLib.sequences import appearance, t1
 from LDMSegLib.sequences.candidates import GUESS, LIKELY, Candidate
 from LDMSegLib.sequences.dicom_rules import contrast_of
-from LDMSegLib.sequences.t1 import FEWEST_MINUTES, T1Image
+from LDMSegLib.sequences.t1 import FEWEST_MINUTES, T1Image, tag_of
 
 # Chosen on 27 real cases, leave one out: see Testing/benchmarks/identification.py for what it lets through.
 LEAST_REACH = 0.2
@@ -70,7 +70,7 @@ def t1_image(candidate: Candidate) -> T1Image:
         contrast=appearance,
         text=text,
         why=why,
-        tag=acquired.contrast,
+        tag=True if acquired.agent_coded else tag_of(acquired.agent),
         agent=acquired.agent,
         when=(acquired.day, acquired.clock),
         study=getattr(candidate.source, "study", ""),

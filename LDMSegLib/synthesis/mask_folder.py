@@ -10,11 +10,12 @@ import nibabel as nib
 import numpy as np
 
 from LDMSegLib.io.atomic_folder import PROVENANCE
+from LDMSegLib.io.hashing import file_sha256
 from LDMSegLib.io.nifti_out import write_nifti
 from LDMSegLib.postprocessing.regions import label_values
 from LDMSegLib.postprocessing.volumes import to_csv
 from LDMSegLib.results.figures.montage import MOST, Tile, make_tile, render_montage
-from LDMSegLib.results.provenance import file_sha256, to_json
+from LDMSegLib.results.provenance import to_json
 from LDMSegLib.specification import Specification
 
 DESCRIPTION = "LDMSeg: SYNTHETIC mask, not a patient; research use only"

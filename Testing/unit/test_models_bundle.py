@@ -16,10 +16,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from LDMSegLib.errors import BundleError, OutputError
+from LDMSegLib.io.hashing import file_sha256
 from LDMSegLib.models import bundle as bundles
 from LDMSegLib.models.bundle import find_bundle, list_bundles, load_networks, read_bundle, save_bundle, verify
 from LDMSegLib.models.networks import build_all
-from LDMSegLib.models.weights import sha256
 from LDMSegLib.specification import (
     Grid,
     Intensity,
@@ -144,7 +144,7 @@ def rewrite_weights(folder: Path, change) -> None:
     tensors = load_file(file)
     change(tensors)
     save_file(tensors, file)
-    edit(folder / "configs/metadata.json", lambda m: m["ldmseg"]["weights"].update(sha256=sha256(file)))
+    edit(folder / "configs/metadata.json", lambda m: m["ldmseg"]["weights"].update(sha256=file_sha256(file)))
 
 
 def assert_one_sentence(error: pytest.ExceptionInfo, *parts: str) -> None:
@@ -160,7 +160,7 @@ def test_a_saved_bundle_reads_back_as_it_was(saved):
 
     assert replace(bundle.specification, weights=SPECIFICATION.weights) == SPECIFICATION
     assert bundle.configurations == CONFIGURATIONS
-    assert bundle.specification.weights == Weights("models/model.safetensors", sha256(saved / "models/model.safetensors"))
+    assert bundle.specification.weights == Weights("models/model.safetensors", file_sha256(saved / "models/model.safetensors"))
     assert {p.relative_to(saved).as_posix() for p in saved.rglob("*") if p.is_file()} == {
         "configs/metadata.json",
         "configs/inference.json",
@@ -330,7 +330,7 @@ def test_a_pickle_renamed_safetensors_is_refused_and_not_opened(copy, tmp_path, 
     file, mark = copy / "models/model.safetensors", tmp_path / "mark"
     with open(file, "wb") as stream:
         (torch.save if writer == "torch" else pickle.dump)({"unet.weight": Malice(mark)}, stream)
-    edit(copy / "configs/metadata.json", lambda m: m["ldmseg"]["weights"].update(sha256=sha256(file)))
+    edit(copy / "configs/metadata.json", lambda m: m["ldmseg"]["weights"].update(sha256=file_sha256(file)))
 
     for use in (verify, load_networks):
         with pytest.raises(BundleError) as error:
@@ -355,7 +355,7 @@ def test_a_truncated_file_is_refused_even_with_its_own_hash(copy):
     file = copy / "models/model.safetensors"
     for size in (0, 5, 200, file.stat().st_size - 10):
         file.write_bytes(file.read_bytes()[:size] if size else b"")
-        edit(copy / "configs/metadata.json", lambda m: m["ldmseg"]["weights"].update(sha256=sha256(file)))
+        edit(copy / "configs/metadata.json", lambda m: m["ldmseg"]["weights"].update(sha256=file_sha256(file)))
         with pytest.raises(BundleError) as error:
             verify(read_bundle(copy))
         assert_one_sentence(error, "safetensors")
@@ -525,7 +525,7 @@ def test_saving_refuses_a_folder_that_is_there_unless_told(saved, copy):
 
 
 def test_a_save_that_fails_leaves_nothing_and_keeps_what_was_there(copy, monkeypatch):
-    before = sha256(copy / "models/model.safetensors")
+    before = file_sha256(copy / "models/model.safetensors")
 
     def full(*_):
         raise OSError(28, "No space left on device")
@@ -534,7 +534,7 @@ def test_a_save_that_fails_leaves_nothing_and_keeps_what_was_there(copy, monkeyp
     with pytest.raises(OutputError) as error:
         save_bundle(copy, SPECIFICATION, CONFIGURATIONS, tiny_networks(seed=1), overwrite=True)
     assert_one_sentence(error, "No space left")
-    assert sha256(copy / "models/model.safetensors") == before
+    assert file_sha256(copy / "models/model.safetensors") == before
     assert [p.name for p in copy.parent.iterdir()] == ["tiny"]
 
 

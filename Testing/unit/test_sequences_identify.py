@@ -114,7 +114,7 @@ def test_a_t1_flair_is_a_t1_and_a_flair_after_contrast_agent_is_still_a_flair():
 
 def test_times_alone_tell_the_families_and_the_agent_in_the_header_the_t1():
     found = told(
-        image("s1", T1), image("s2", replace(T1, contrast=True, agent="Gadovist")), image("s3", FLAIR), image("s4", T2),
+        image("s1", T1), image("s2", replace(T1, agent_coded=True, agent="Gadovist")), image("s3", FLAIR), image("s4", T2),
     )  # fmt: skip
     assert found == {"t1n": ("s1", LIKELY), "t1c": ("s2", LIKELY), "t2w": ("s4", LIKELY), "t2f": ("s3", LIKELY)}
 
@@ -160,7 +160,7 @@ def test_a_single_t1_that_says_nothing_is_asked_about():
 
 
 def test_words_and_header_that_contradict_each_other_about_the_agent_are_asked_about():
-    wrong = replace(T1, contrast=True, agent="Dotarem")
+    wrong = replace(T1, agent_coded=True, agent="Dotarem")
     found = identify([image("T1 pre", wrong), image("T2", T2), image("FLAIR", FLAIR)], SEQUENCES)
     assert "t1n" not in found.choices and "t1c" not in found.choices and found.questions
 
