@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from LDMSegLib.errors import InputError
-from LDMSegLib.evaluation.distances import logistic_regression, standardise
+from LDMSegLib.evaluation.distances import standardise
+from LDMSegLib.evaluation.logistic import FREE, fit_logistic
 from LDMSegLib.models.bundle import find_bundle, save_specification
 from LDMSegLib.models.device import choose_device
 from LDMSegLib.models.model import Model, sampling_mode
@@ -54,8 +55,9 @@ def fit(real: Shapes, drawn: Shapes, ridge: float, always: float) -> ShapeOdds:
     if min(len(real), len(drawn)) < 2:
         raise InputError(f"{len(real)} real and {len(drawn)} drawn masks found, expected at least 2 of each; prepare label maps, draw more")
     (theirs, names), (ours, _) = feature_matrix(real), feature_matrix(drawn)
-    x = np.concatenate(standardise(theirs, ours))
-    weights = logistic_regression(x, np.repeat([1.0, 0.0], [len(real), len(drawn)]), ridge)[:-1]
+    x = np.column_stack([np.concatenate(standardise(theirs, ours)), np.ones(len(real) + len(drawn))])
+    penalty = np.append(np.full(x.shape[1] - 1, ridge), FREE)
+    weights = fit_logistic(x, np.repeat([1.0, 0.0], [len(real), len(drawn)]), penalty)[:-1]
     # A statistic that does not vary among real masks is not standardised; a share of it would be none of a shape.
     mean, sd = np.nanmean(theirs, axis=0), np.nanstd(theirs, axis=0)
     terms = {name: Term(float(m), float(w / s)) for name, m, s, w in zip(names, mean, sd, weights, strict=True) if s > 1e-9}
