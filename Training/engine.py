@@ -23,7 +23,6 @@ from torch.utils.data import DataLoader, Dataset
 from torch.utils.tensorboard import SummaryWriter
 
 from LDMSegLib.errors import InputError
-from Training.allocator import keep_freed_memory
 from Training.checkpoints import begin, phase_folder, read_checkpoint, resume, save
 from Training.command import one_sentence
 from Training.configuration import Configuration, Phase, read_configuration
@@ -124,7 +123,6 @@ def train(make_task: Any, configuration: Configuration, options: Options) -> Out
             holds a checkpoint that cannot be continued.
     """
     deadline = time.monotonic() + options.max_minutes * 60
-    keep_freed_memory()
     torch.manual_seed(options.seed)
     phase_name = make_task.name
     if phase_name not in configuration.phases:

@@ -13,7 +13,7 @@ from LDMSegModule.process.RunOutcome import RunOutcome
 from scipy.integrate import quad
 from scipy.stats import norm
 from test_models_conditioning import configurations
-from tiny_bundle import small_affine, small_images, tiny_specification
+from tiny_bundle import built, small_affine, small_images, tiny_specification
 
 from LDMSegLib.cli.summary import segmentation_event, segmentation_text
 from LDMSegLib.diffusion.ensemble import EnsembleRun
@@ -26,7 +26,6 @@ from LDMSegLib.inference.tta import view_of
 from LDMSegLib.models.bundle import read_bundle, save_bundle
 from LDMSegLib.models.device import choose_device
 from LDMSegLib.models.model import Model
-from LDMSegLib.models.networks import build_all
 from LDMSegLib.preprocessing.case import Case
 from LDMSegLib.spatial.volume import Volume
 from LDMSegLib.specification import Mode
@@ -113,7 +112,7 @@ def leaning_bundle(tmp_path_factory) -> Path:
     """A small untrained bundle whose conditioning network answers too."""
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("leaning") / "bundle"
-    save_bundle(folder, replace(tiny_specification(), name="leaning"), configurations(), build_all(configurations()))
+    save_bundle(folder, replace(tiny_specification(), name="leaning"), configurations(), built(configurations()))
     return folder
 
 
