@@ -10,7 +10,6 @@ left out in turn), the validation cases show what strangers gain (Testing.benchm
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -30,7 +29,7 @@ from LDMSegLib.postprocessing.calibration import calibrate
 from LDMSegLib.postprocessing.regions import region_masks
 from LDMSegLib.sequences.naming import assign, tokens
 from LDMSegLib.specification import Calibration, Region
-from Training.command import one_sentence
+from Training.command import one_sentence, parser
 from Training.configuration import Configuration, read_configuration
 from Training.prepare import files_below
 
@@ -144,15 +143,11 @@ def _fit(cases: Sequence[RegionSample], offset: bool) -> tuple[float, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", type=Path, required=True, help="the configuration whose split says which cases may be used")
-    parser.add_argument("--bundle", required=True, help="the bundle's name or folder")
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--mode", help="the sampling mode to calibrate; the bundle's default without")
-    parser.add_argument("--members", type=int)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--cases", nargs="*", default=(), help="only these")
-    arguments = parser.parse_args()
+    command = parser(__doc__, "config", "bundle", "data", seed=0)
+    command.add_argument("--mode", help="the sampling mode to calibrate; the bundle's default without")
+    command.add_argument("--members", type=int)
+    command.add_argument("--cases", nargs="*", default=(), help="only these")
+    arguments = command.parse_args()
     with one_sentence():
         bundle = find_bundle(arguments.bundle)
         spec = bundle.specification

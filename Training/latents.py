@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from LDMSegLib.specification import Latent
 from Training.checkpoints import trained_steps, trained_weights
 from Training.configuration import Configuration
 from Training.datasets import LabelMaps
+from Training.files import whole_file
 
 FILE = Path("diffusion") / "latents.pt"
 
@@ -79,10 +79,9 @@ class Latents(Dataset):
         phase = configuration.phases["diffusion"]
         path = run / FILE
         if make and not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
             state = _encode_all(configuration, run, phase, seed, device)
-            torch.save({**state, "autoencoder_step": trained_steps(run, "autoencoder")[0]}, path.with_suffix(".part"))
-            os.replace(path.with_suffix(".part"), path)
+            with whole_file(path) as partial:
+                torch.save({**state, "autoencoder_step": trained_steps(run, "autoencoder")[0]}, partial)
         while not path.exists():  # another process makes them, for longer than a collective operation would wait
             time.sleep(1.0)
         check_latents(run)

@@ -31,14 +31,14 @@ from LDMSegLib.postprocessing.regions import region_masks
 from LDMSegLib.postprocessing.volumes import to_csv
 from LDMSegLib.spatial.atlas import find_space
 from LDMSegLib.spatial.model_grid import PlacedGrid, to_grid
-from LDMSegLib.specification import Grid, Specification
+from LDMSegLib.specification import Specification
 from LDMSegLib.synthesis.acceptance import Mask, SynthesisRequest
 from LDMSegLib.synthesis.canvas import Canvas
 from LDMSegLib.synthesis.shapes import feature_matrix, shape_statistics
 from LDMSegLib.synthesis.synthesize import synthesize
 from Testing.benchmarks.process import machine, table
 from Testing.benchmarks.real_data import ROOT
-from Training.prepare import BRATS_AFFINE, BRATS_CENTRE, BRATS_SHAPE
+from Training.brats_space import affine_of, model_grid
 from Training.shape_odds import learnt_from
 
 LABEL_MAPS = Path("labelmaps") / "brats_128.npz"
@@ -57,7 +57,7 @@ def main() -> None:
     arguments = parser.parse_args()
     bundle = find_bundle(arguments.bundle)
     spec = bundle.specification
-    placed = in_brats_space(spec.grid)
+    placed = model_grid(spec.grid)
     named = real_masks(spec, placed)
     real, unseen = list(named.values()), [mask for name, mask in named.items() if not learnt_from(name)]
     model = Model(bundle, spec.mode(spec.synthesis_mode), choose_device())
@@ -85,14 +85,6 @@ def main() -> None:
         arguments.csv.write_text(to_csv(statistics[1]), encoding="utf-8")
 
 
-def in_brats_space(grid: Grid) -> PlacedGrid:
-    """The model's grid where brains lie in the space of the label maps."""
-    spacing, shape = np.asarray(grid.spacing), np.asarray(grid.shape)
-    affine = np.diag([*spacing, 1.0])
-    affine[:3, 3] = BRATS_CENTRE - spacing * (shape - 1) / 2
-    return PlacedGrid(affine, grid.shape)
-
-
 def real_masks(spec: Specification, placed: PlacedGrid) -> dict[str, np.ndarray]:
     """(R, X, Y, Z) bool of every real label map that has a tumour on the model's grid, by the case's name.
 
@@ -104,13 +96,10 @@ def real_masks(spec: Specification, placed: PlacedGrid) -> dict[str, np.ndarray]
         raise SystemExit(f"no label maps at {path}; set LDMSEG_REAL_DATA to a folder that has some")
     with np.load(path) as archive:
         names, maps = archive["case"].tolist(), archive["seg"]
-    zoom = np.asarray(BRATS_SHAPE) / np.asarray(maps.shape[1:])
-    step = np.diag([*zoom, 1.0])
-    step[:3, 3] = (zoom - 1) / 2  # voxel edges aligned
     found = {}
     for name, labels in zip(names, maps, strict=True):
         masks = region_masks(labels, spec.labels, spec.regions).astype(np.float32)
-        masks = np.stack([to_grid(mask, BRATS_AFFINE @ step, placed) >= 0.5 for mask in masks])
+        masks = np.stack([to_grid(mask, affine_of(maps.shape[1:]), placed) >= 0.5 for mask in masks])
         if masks.any():
             found[name] = masks
     return found
