@@ -13,7 +13,6 @@ that is drawn twice would be its own nearest neighbour, and known from the other
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import astuple
 from pathlib import Path
 
@@ -28,7 +27,6 @@ from LDMSegLib.models.bundle import find_bundle
 from LDMSegLib.models.device import choose_device
 from LDMSegLib.models.model import Model
 from LDMSegLib.postprocessing.regions import region_masks
-from LDMSegLib.postprocessing.volumes import to_csv
 from LDMSegLib.spatial.atlas import find_space
 from LDMSegLib.spatial.model_grid import PlacedGrid, to_grid
 from LDMSegLib.specification import Specification
@@ -36,6 +34,7 @@ from LDMSegLib.synthesis.acceptance import Mask, SynthesisRequest
 from LDMSegLib.synthesis.canvas import Canvas
 from LDMSegLib.synthesis.shapes import feature_matrix, shape_statistics
 from LDMSegLib.synthesis.synthesize import synthesize
+from Testing.benchmarks.common import parser, write_csv
 from Testing.benchmarks.process import machine, table
 from Testing.benchmarks.real_data import ROOT
 from Training.brats_space import affine_of, model_grid
@@ -47,14 +46,11 @@ SCALARS = ("MMD²", "classifier AUC", "precision", "recall", "density", "coverag
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bundle")
-    parser.add_argument("--count", type=int, default=100)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--any-shape", action="store_true", help="keep what is drawn, whatever its shape")
-    parser.add_argument("--repeats", type=int, default=50, help="random subsets")
-    parser.add_argument("--csv", type=Path, help="write the generated masks' statistics here")
-    arguments = parser.parse_args()
+    command = parser(__doc__, "seed", "csv")
+    command.add_argument("--count", type=int, default=100)
+    command.add_argument("--any-shape", action="store_true", help="keep what is drawn, whatever its shape")
+    command.add_argument("--repeats", type=int, default=50, help="random subsets")
+    arguments = command.parse_args()
     bundle = find_bundle(arguments.bundle)
     spec = bundle.specification
     placed = model_grid(spec.grid)
@@ -81,8 +77,7 @@ def main() -> None:
     print(set_distances(theirs, ours, names, arguments.repeats, arguments.seed))
     print(feature_distances(theirs, ours, names, arguments.seed))
     print(memorisation([m[-1] for m in real], [m[-1] for m in generated], spec.region_names[-1]))
-    if arguments.csv:
-        arguments.csv.write_text(to_csv(statistics[1]), encoding="utf-8")
+    write_csv(arguments, statistics[1])
 
 
 def real_masks(spec: Specification, placed: PlacedGrid) -> dict[str, np.ndarray]:
