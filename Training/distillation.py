@@ -29,7 +29,7 @@ from LDMSegLib.specification import Mode
 from Training.command import one_sentence
 from Training.configuration import Configuration
 from Training.engine import Options, Outcome, parse, train
-from Training.latents import load_autoencoder
+from Training.latents import load_autoencoder, to_raw
 from Training.losses import hard_dice
 from Training.prepared_cases import Validation
 from Training.sampling import sample_latents
@@ -117,9 +117,7 @@ class DistillationTask(Task):
 
     def _decoded(self, latents: torch.Tensor) -> torch.Tensor:
         """(N, R, X, Y, Z) float16 on the CPU, decoded one at a time."""
-        latent = self._teacher.latent
-        shift = torch.tensor(latent.shift, device=latents.device).reshape(1, -1, 1, 1, 1) if latent.shift else 0.0
-        raw = latents / latent.scale + shift
+        raw = to_raw(latents, self._teacher.latent)
         # Made half after they are joined: torch's autocast on the CPU joins no float16.
         return torch.cat([torch.sigmoid(self._autoencoder.decode(z).float()).cpu() for z in raw.split(1)]).half()
 

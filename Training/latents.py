@@ -63,9 +63,17 @@ def encode(autoencoder: nn.Module, regions: torch.Tensor, generator: torch.Gener
 
 
 def normalise(z: torch.Tensor, latent: Latent) -> torch.Tensor:
-    """Raw latents → the diffusion's space."""
-    shift = torch.tensor(latent.shift, device=z.device).reshape(1, -1, 1, 1, 1) if latent.shift else 0.0
-    return (z - shift) * latent.scale
+    """Raw latents (N, C, x, y, z) → the diffusion's space."""
+    return (z - _shift(z, latent)) * latent.scale
+
+
+def to_raw(z: torch.Tensor, latent: Latent) -> torch.Tensor:
+    """The inverse of `normalise`."""
+    return z / latent.scale + _shift(z, latent)
+
+
+def _shift(z: torch.Tensor, latent: Latent) -> torch.Tensor | float:
+    return torch.tensor(latent.shift, device=z.device).reshape(1, -1, 1, 1, 1) if latent.shift else 0.0
 
 
 class Latents(Dataset):
