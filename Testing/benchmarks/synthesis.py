@@ -29,6 +29,7 @@ from LDMSegLib.models.device import choose_device
 from LDMSegLib.models.model import Model
 from LDMSegLib.postprocessing.regions import region_masks
 from LDMSegLib.postprocessing.volumes import to_csv
+from LDMSegLib.spatial.affine import BRATS_AFFINE, BRATS_SHAPE
 from LDMSegLib.spatial.atlas import find_space
 from LDMSegLib.spatial.model_grid import PlacedGrid, to_grid
 from LDMSegLib.specification import Grid, Specification
@@ -38,7 +39,7 @@ from LDMSegLib.synthesis.shapes import feature_matrix, shape_statistics
 from LDMSegLib.synthesis.synthesize import synthesize
 from Testing.benchmarks.process import machine, table
 from Testing.benchmarks.real_data import ROOT
-from Training.prepare import BRATS_AFFINE, BRATS_CENTRE, BRATS_SHAPE
+from Training.prepare import BRATS_CENTRE
 from Training.shape_odds import learnt_from
 
 LABEL_MAPS = Path("labelmaps") / "brats_128.npz"
