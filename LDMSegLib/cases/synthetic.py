@@ -8,7 +8,6 @@ matter. Contrasts are plausible, not physical. Everything follows from the seed.
 from __future__ import annotations
 
 import importlib.util
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy as np
 from scipy import ndimage
 
 from LDMSegLib.errors import InputError, OutputError
+from LDMSegLib.io.atomic_file import atomic_file
 from LDMSegLib.spatial.affine import BRATS_AFFINE
 from LDMSegLib.spatial.resampling import resample_to
 from LDMSegLib.spatial.volume import Volume
@@ -126,13 +126,8 @@ def write_synthetic_patient(folder: str | Path, seed: int = 0) -> dict[str, Path
             image = nib.Nifti1Image(array, patient.affine, _header())
             image.set_data_dtype(array.dtype)
             written[name] = folder / f"{NAME}_{name}.nii.gz"
-            # Written beside and moved into place, so that a file is there in whole or not at all.
-            unfinished = folder / f".{NAME}_{name}.{os.getpid()}.nii.gz"
-            try:
+            with atomic_file(written[name]) as unfinished:
                 nib.save(image, unfinished)
-                os.replace(unfinished, written[name])
-            finally:
-                unfinished.unlink(missing_ok=True)
     except OSError as error:
         reason = error.strerror or str(error)
         raise OutputError(

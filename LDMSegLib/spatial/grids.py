@@ -93,6 +93,8 @@ def difference(affine: np.ndarray, shape: Sequence[int], target_affine: np.ndarr
     turn = rotation(affine, target_affine)
     if turn > 0.05:
         said.append(f"turned by {turn:.1f}°")
+    if not said and not same_grid(affine, shape, target_affine, target_shape):
+        said.append(f"its corners up to {corner_displacement(affine, target_affine, shape):.1f} mm away")
     return ", ".join(said) or "no difference"
 
 
