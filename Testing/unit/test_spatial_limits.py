@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LIMITS = {name for name in vars(limits) if name.isupper()}
 # What only a limit of images would be called.
 _KINDS = ("_EXTENT_MM", "_SPACING_MM", "_GRID_MM", "_COVERAGE", "_OVERLAP_DICE", "_FOREGROUND_DICE", "_BRAIN_ML", "_VOXELS")
-_OTHERS = {"_MOST_VOXELS", "_PARALLEL_VOXELS"}  # of memory and of arithmetic, not of an image
+_OTHERS = {"_MOST_VOXELS", "_PARALLEL_VOXELS", "LEAST_VOXELS"}  # of memory, of arithmetic, of a sample: not of an image
 
 
 def numbers_named_as_limits(text: str) -> list[str]:
