@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from LDMSegLib.errors import InputError
+from LDMSegLib.io.atomic_file import atomic_file
 
 # Weights that a phase begins with, where something has put them into its folder (see `weights`).
 START = "start.pt"
@@ -55,9 +55,8 @@ def save(fabric: Fabric, folder: Path, task: Any, optimiser: Any, averaged: Aver
             "optimiser": optimiser.state_dict(),
             "extras": task.extras(),
         }
-        partial = folder / "checkpoint.part"
-        torch.save(state, partial)
-        os.replace(partial, folder / "checkpoint.pt")
+        with atomic_file(folder / "checkpoint.pt") as unfinished:
+            torch.save(state, unfinished)
     fabric.barrier()
 
 

@@ -10,7 +10,6 @@ seen that loses such lesions.
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import nibabel as nib
 import numpy as np
 
 from LDMSegLib.errors import InputError
+from LDMSegLib.io.atomic_file import atomic_file
 from LDMSegLib.preprocessing.bias_field import logarithmic_field
 from LDMSegLib.preprocessing.normalisation import background, normalise
 from LDMSegLib.sequences.naming import assign
@@ -79,10 +79,8 @@ def main() -> None:
             for copy, image in enumerate(evened(configuration, folder, args.copies, np.random.default_rng((args.seed, number)))):
                 if image.shape != shape:
                     raise InputError(f"{known} measures {shape}, expected {image.shape}; run Training.prepare anew")
-                partial = target / f"{case}_{copy}.part"
-                with partial.open("wb") as file:
+                with atomic_file(target / f"{case}_{copy}.npz") as unfinished, unfinished.open("wb") as file:
                     np.savez(file, image=image, regions=regions)
-                os.replace(partial, target / f"{case}_{copy}.npz")
             print(f"{case}: {args.copies} copies", flush=True)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from torch.nn import functional as F
 from torch.utils.data import Dataset
 
 from LDMSegLib.errors import InputError
+from LDMSegLib.io.atomic_file import atomic_file
 from LDMSegLib.models.networks import build
 from LDMSegLib.specification import Latent
 from Training.checkpoints import trained_steps, trained_weights
@@ -81,8 +81,8 @@ class Latents(Dataset):
         if make and not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             state = _encode_all(configuration, run, phase, seed, device)
-            torch.save({**state, "autoencoder_step": trained_steps(run, "autoencoder")[0]}, path.with_suffix(".part"))
-            os.replace(path.with_suffix(".part"), path)
+            with atomic_file(path) as unfinished:
+                torch.save({**state, "autoencoder_step": trained_steps(run, "autoencoder")[0]}, unfinished)
         while not path.exists():  # another process makes them, for longer than a collective operation would wait
             time.sleep(1.0)
         check_latents(run)

@@ -20,6 +20,7 @@ import torch
 from torch import nn
 
 from LDMSegLib.errors import InputError
+from LDMSegLib.io.atomic_file import atomic_file
 from LDMSegLib.models.networks import build
 from Training.checkpoints import phase_folder, trained_weights
 from Training.command import one_sentence
@@ -72,10 +73,8 @@ def _head(configuration: Configuration, run: Path, fold: int, device: torch.devi
 
 def _save(path: Path, logits: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".part")
-    with partial.open("wb") as stream:
+    with atomic_file(path) as unfinished, unfinished.open("wb") as stream:
         np.savez_compressed(stream, logits=logits)
-    partial.replace(path)
 
 
 def main() -> None:

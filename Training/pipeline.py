@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import runpy
 import sys
 import time
@@ -19,6 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from LDMSegLib.io.atomic_file import write_file
 from Training.checkpoints import phase_folder, trained_steps
 from Training.command import one_sentence
 from Training.configuration import Configuration, read_configuration
@@ -103,9 +103,7 @@ class Record:
         """Remember that a stage that trains nothing has been run."""
         if stage.phase or stage.name == "prepare":
             return
-        partial = self._path.with_suffix(".part")
-        partial.write_text(json.dumps({**self._read(), stage.name: self._weights(stage)}, indent=1), encoding="utf-8")
-        os.replace(partial, self._path)
+        write_file(self._path, json.dumps({**self._read(), stage.name: self._weights(stage)}, indent=1))
 
     def _weights(self, stage: Stage) -> dict[str, int]:
         return {phase: trained_steps(self._run, phase)[0] for phase in stage.rests_on}

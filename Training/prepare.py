@@ -23,6 +23,7 @@ import nibabel as nib
 import numpy as np
 
 from LDMSegLib.errors import InputError
+from LDMSegLib.io.atomic_file import atomic_file, write_file
 from LDMSegLib.preprocessing.normalisation import background, normalise
 from LDMSegLib.sequences.naming import assign, tokens
 from LDMSegLib.spatial.affine import BRATS_AFFINE, BRATS_SHAPE
@@ -270,17 +271,13 @@ def _check_record(configuration: Configuration, target: Path) -> dict[str, Any] 
 
 def _record(configuration: Configuration, target: Path, finished: bool) -> None:
     target.mkdir(parents=True, exist_ok=True)
-    partial = target / (RECORD + ".part")
-    partial.write_text(json.dumps({"finished": finished, "purpose": _purpose(configuration)}, indent=1), encoding="utf-8")
-    os.replace(partial, target / RECORD)
+    write_file(target / RECORD, json.dumps({"finished": finished, "purpose": _purpose(configuration)}, indent=1))
 
 
 def _save(path: Path, **arrays: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".part")
-    with partial.open("wb") as stream:
+    with atomic_file(path) as unfinished, unfinished.open("wb") as stream:
         np.savez_compressed(stream, **arrays)
-    partial.replace(path)
 
 
 def main() -> None:

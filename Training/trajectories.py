@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -27,6 +26,7 @@ from LDMSegLib.diffusion.noise import MemberNoise
 from LDMSegLib.diffusion.samplers import make_sampler
 from LDMSegLib.diffusion.schedule import NoiseSchedule
 from LDMSegLib.errors import InputError
+from LDMSegLib.io.atomic_file import atomic_file, write_file
 from LDMSegLib.models.networks import build
 from LDMSegLib.specification import Latent, Mode
 from Training.checkpoints import trained_weights
@@ -108,9 +108,8 @@ def make_trajectories(configuration: Configuration, options: Options, device: to
             print(f"{PHASE}: {len(missing) - count} of {phase.trajectories} trajectories are still to be made; run it again", flush=True)
             return False
         state = _answered(teacher, items[number]["image"], phase, options.seed, number)
-        partial = folder / f"{number:05d}.part"  # no other process makes this one
-        torch.save(state, partial)
-        os.replace(partial, _path(folder, number))
+        with atomic_file(_path(folder, number)) as unfinished:
+            torch.save(state, unfinished)
         if count % 10 == 0 or number == missing[-1]:
             pace = (time.monotonic() - begun) / (count + 1)
             size = sum(path.stat().st_size for path in folder.glob("*.pt")) / 1e6
@@ -197,6 +196,4 @@ def _check_record(folder: Path, purpose: dict[str, Any]) -> None:
             )
         return
     folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f"{RECORD}.{os.getpid()}.part"  # several processes may begin at once
-    partial.write_text(json.dumps(purpose, indent=1), encoding="utf-8")
-    os.replace(partial, path)
+    write_file(path, json.dumps(purpose, indent=1))

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from LDMSegLib.errors import InputError
+from LDMSegLib.io.atomic_file import atomic_file
 from Training.checkpoints import START, read_checkpoint
 from Training.command import one_sentence
 
@@ -44,8 +44,8 @@ def save_weights(run: Path, phase: str, folder: Path) -> Path:
     about = {key: json.dumps(checkpoint[key]) for key in ("step", "steps", "extras")}
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{phase}{SUFFIX}"
-    save_file(weights, target.with_suffix(".part"), metadata=about)
-    os.replace(target.with_suffix(".part"), target)
+    with atomic_file(target) as unfinished:
+        save_file(weights, unfinished, metadata=about)
     return target
 
 
@@ -73,8 +73,8 @@ def restore_weights(folder: Path, run: Path) -> list[str]:
 
 
 def _write(path: Path, state: Any) -> None:
-    torch.save(state, path.with_suffix(".part"))
-    os.replace(path.with_suffix(".part"), path)
+    with atomic_file(path) as unfinished:
+        torch.save(state, unfinished)
 
 
 def _half(value: torch.Tensor) -> torch.Tensor:

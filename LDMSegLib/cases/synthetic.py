@@ -126,7 +126,7 @@ def write_synthetic_patient(folder: str | Path, seed: int = 0) -> dict[str, Path
             image = nib.Nifti1Image(array, patient.affine, _header())
             image.set_data_dtype(array.dtype)
             written[name] = folder / f"{NAME}_{name}.nii.gz"
-            with atomic_file(written[name]) as unfinished:
+            with atomic_file(written[name], ending=".nii.gz") as unfinished:
                 nib.save(image, unfinished)
     except OSError as error:
         reason = error.strerror or str(error)

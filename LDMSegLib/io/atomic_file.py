@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from LDMSegLib.errors import OutputError
 
-ADVICE = "choose another place with -o or free some space"
+ADVICE = "free some space or choose another place"
+STALE_SECONDS = 3600
+"""Nothing is written for an hour; what is left unfinished for so long was left by a killed run."""
 
 
 def check_file(path: str | Path, overwrite: bool = False) -> Path:
@@ -33,26 +36,28 @@ def check_file(path: str | Path, overwrite: bool = False) -> Path:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise _refused(target, error, ADVICE) from None
+        raise _refused(target, error, "choose another place with -o or free some space") from None
     return target
 
 
 @contextlib.contextmanager
-def atomic_file(path: str | Path, advice: str = ADVICE) -> Iterator[Path]:
+def atomic_file(path: str | Path, advice: str = ADVICE, ending: str = ".part") -> Iterator[Path]:
     """Yield a hidden sibling to write into; it takes the file's name, replacing what was there, when the block ends well.
-
-    The sibling's name ends as the file's does, for writers that go by the ending.
 
     Args:
         path: where the file is to be; its folder exists.
         advice: what to do where the disk refuses, the end of the sentence.
+        ending: of the sibling's name, for writers that go by it.
 
     Raises:
         OutputError: it cannot be written; what was there is still there, and nothing else.
     """
     target = Path(path).expanduser().resolve()
-    unfinished = _sibling(target)
+    unfinished = _sibling(target, ending)
     try:
+        for other in target.parent.glob(f".{target.name}.????????{ending}"):
+            if time.time() - other.stat().st_mtime > STALE_SECONDS:
+                other.unlink(missing_ok=True)
         yield unfinished
         flush_to_disk(unfinished)
         os.replace(unfinished, target)
@@ -81,8 +86,8 @@ def flush_to_disk(path: Path) -> None:
         os.close(handle)
 
 
-def _sibling(target: Path) -> Path:
-    return target.parent / f".{secrets.token_hex(4)}.{target.name}"
+def _sibling(target: Path, ending: str = ".part") -> Path:
+    return target.parent / f".{target.name}.{secrets.token_hex(4)}{ending}"
 
 
 def _refused(target: Path, error: OSError, advice: str) -> OutputError:
