@@ -20,8 +20,8 @@ from LDMSegLib.spatial.grids import aligned_axes
 
 # Off-diagonal terms that move no voxel of the target by more than this are rounding, not rotation.
 _PARALLEL_VOXELS = 1e-3
-# Gaussians narrower than this many source voxels change nothing; wider ones end at so many standard deviations.
-_NARROWEST, _TRUNCATE = 0.05, 3.0
+# Gaussians end at so many standard deviations; of those narrower than so many source voxels that leaves the middle alone.
+_TRUNCATE, _NARROWEST = 3.0, 1 / 6
 # Voxels are looked at this far to either side; a wider Gaussian takes longer steps.
 _MOST_TAPS = 12
 # Smoothing along the source's axes alone must not miss the target's direction by more voxels than this at one standard deviation.

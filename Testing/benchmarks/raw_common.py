@@ -27,7 +27,7 @@ from LDMSegLib.preprocessing import (
 from LDMSegLib.preprocessing.pipeline import prepare_case
 from LDMSegLib.preprocessing.plan import PreparationOptions
 from LDMSegLib.preprocessing.prepared import Prepared
-from LDMSegLib.spatial import atlas, foreground, geometry
+from LDMSegLib.spatial import atlas, foreground, grids, resampling
 from LDMSegLib.spatial.atlas import find_space
 from LDMSegLib.spatial.boxes import bounding_box
 from LDMSegLib.spatial.resampling import resample_to
@@ -44,7 +44,8 @@ def code(*more: ModuleType) -> str:
         skull_strip,
         brain_mask,
         registration_quality,
-        geometry,
+        grids,
+        resampling,
         plan,
         pipeline,
         registration,
