@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from LDMSegLib.spatial.affine import BRATS_AFFINE, BRATS_SHAPE
 from LDMSegLib.spatial.model_grid import PlacedGrid
 from LDMSegLib.specification import Grid
 
-# 240×240×155 at 1 mm, array order LPS, origin as in the published files.
-BRATS_SHAPE = (240, 240, 155)
-BRATS_AFFINE = np.array([[-1.0, 0, 0, 0], [0, -1.0, 0, 239], [0, 0, 1.0, 0], [0, 0, 0, 1]])
 # Where brains lie in that space (mean bounding-box centre of the cases here), for label maps that come without a brain.
 BRATS_CENTRE = np.array([-119.0, 110.0, 71.5])
 

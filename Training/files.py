@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
+from LDMSegLib.io.atomic_file import atomic_file
+
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Give a path beside `path` to write to, and put what was written there into its place at the end. The folder is made.
-
-    Several processes may write the same file at once: the last one's stays.
-    """
+    """As `atomic_file`, in a folder that is made where it is missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        yield partial
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with atomic_file(path) as unfinished:
+        yield unfinished
 
 
 def write_text(path: Path, text: str) -> None:

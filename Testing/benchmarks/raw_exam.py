@@ -31,7 +31,7 @@ from LDMSegLib.preprocessing.registration import register
 from LDMSegLib.preprocessing.similarity import mutual_information
 from LDMSegLib.results.provenance import RESEARCH_USE
 from LDMSegLib.sequences.naming import find_case
-from LDMSegLib.spatial.geometry import resample_to
+from LDMSegLib.spatial.resampling import resample_to
 from LDMSegLib.spatial.volume import Volume
 from LDMSegLib.specification import Specification
 from Testing.benchmarks.brain_extraction import EXAM, SAME, brain_figures, brain_table

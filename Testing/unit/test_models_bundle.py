@@ -533,7 +533,7 @@ def test_a_save_that_fails_leaves_nothing_and_keeps_what_was_there(copy, monkeyp
     monkeypatch.setattr(bundles, "_write_json", full)
     with pytest.raises(OutputError) as error:
         save_bundle(copy, SPECIFICATION, CONFIGURATIONS, tiny_networks(seed=1), overwrite=True)
-    assert_one_sentence(error, "No space left")
+    assert_one_sentence(error, "no space left")
     assert file_sha256(copy / "models/model.safetensors") == before
     assert [p.name for p in copy.parent.iterdir()] == ["tiny"]
 
