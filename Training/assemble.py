@@ -7,7 +7,6 @@ Where a student was distilled, the bundle has a mode "fast" and the student's ne
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from LDMSegLib.models.bundle import Bundle, save_bundle
 from LDMSegLib.models.networks import build
 from LDMSegLib.specification import Latent, Mode, Specification, Weights, from_dict
 from Training.checkpoints import trained_steps, trained_weights
-from Training.command import one_sentence
+from Training.command import one_sentence, parser
 from Training.configuration import Configuration, read_configuration
 from Training.latents import check_latents, load_autoencoder
 from Training.trajectories import PHASE, fingerprint
@@ -131,13 +130,11 @@ def _part(state: dict[str, torch.Tensor], name: str) -> dict[str, torch.Tensor]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", type=Path, required=True)
-    parser.add_argument("--run", type=Path, required=True)
-    parser.add_argument("--output", type=Path, required=True, help="the bundle's folder; its name becomes the bundle's name")
-    parser.add_argument("--overwrite", action="store_true", help="replace a bundle that is there")
-    parser.add_argument("--default-mode", default="", metavar="M", help="instead of the configuration's, e.g. fast")
-    arguments = parser.parse_args()
+    command = parser(__doc__, "config", "run")
+    command.add_argument("--output", type=Path, required=True, help="the bundle's folder; its name becomes the bundle's name")
+    command.add_argument("--overwrite", action="store_true", help="replace a bundle that is there")
+    command.add_argument("--default-mode", default="", metavar="M", help="instead of the configuration's, e.g. fast")
+    arguments = command.parse_args()
     with one_sentence():
         configuration = read_configuration(arguments.config)
         bundle = assemble(configuration, arguments.run, arguments.output, arguments.overwrite, arguments.default_mode)

@@ -5,20 +5,20 @@ python -m Training.autoencoder --config Training/configs/small.json --data DATA 
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from lightning_fabric import Fabric
 from torch import nn
 
 from LDMSegLib.models.networks import build
 from Training.configuration import Configuration
-from Training.datasets import LabelMaps, Validation
-from Training.engine import Options, main, picture
+from Training.datasets import LabelMaps
+from Training.engine import Options, main
 from Training.losses import hard_dice, region_loss
+from Training.prepared_cases import Validation
+from Training.task import Batch, Pictures, Scalars, Task, dice_by_region, two_pictures
 
 
-class AutoencoderTask:
+class AutoencoderTask(Task):
     """Reconstruct region maps through a latent that is kept near a standard normal."""
 
     name = "autoencoder"
@@ -31,9 +31,7 @@ class AutoencoderTask:
         self._device = fabric.device
         self._names = [region.name for region in configuration.regions]
 
-    def loss(
-        self, model: nn.Module, batch: dict[str, torch.Tensor], generator: torch.Generator
-    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    def loss(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> tuple[torch.Tensor, Batch]:
         target = batch["regions"]
         torch.manual_seed(int(torch.randint(2**31, (1,), generator=generator)))  # the network draws its own noise
         logits, mean, deviation = model(centred(target))
@@ -43,16 +41,11 @@ class AutoencoderTask:
         divergence = 0.5 * (mean**2 + deviation**2 - torch.log(deviation**2 + 1e-8) - 1).mean()
         return reconstruction + self.phase.kl_weight * divergence, {"reconstruction": reconstruction.detach(), "kl": divergence.detach()}
 
-    def validate(self, model: nn.Module) -> tuple[dict[str, float], dict[str, torch.Tensor]]:
+    def validate(self, model: nn.Module) -> tuple[Scalars, Pictures]:
         return reconstructions(model, self._validation, self._device, self._names)
 
-    def extras(self) -> dict[str, Any]:
-        return {}
 
-
-def reconstructions(
-    autoencoder: nn.Module, cases: Validation, device: torch.device, names: list[str]
-) -> tuple[dict[str, float], dict[str, torch.Tensor]]:
+def reconstructions(autoencoder: nn.Module, cases: Validation, device: torch.device, names: list[str]) -> tuple[Scalars, Pictures]:
     """Dice per region of decode(encode(truth)), mean over cases, and pictures of truth above reconstruction."""
     scores, pictures = [], {}
     for case in cases:
@@ -60,11 +53,10 @@ def reconstructions(
         mean, _ = autoencoder.encode(centred(target))
         probabilities = torch.sigmoid(autoencoder.decode(mean).float())[0]
         scores.append(hard_dice(probabilities, target[0]))
-        pictures[case["name"]] = torch.cat([picture(target[0]), picture(probabilities)], dim=1)
+        pictures[case["name"]] = two_pictures(target[0], probabilities)
     if not scores:
         return {}, {}
-    dice = torch.stack(scores).mean(dim=0)
-    return {f"dice_{name}": float(d) for name, d in zip(names, dice, strict=True)}, pictures
+    return dice_by_region(names, scores), pictures
 
 
 def centred(regions: torch.Tensor) -> torch.Tensor:

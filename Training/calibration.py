@@ -10,7 +10,6 @@ left out in turn), the validation cases show what strangers gain (Testing.benchm
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +19,7 @@ import numpy as np
 from LDMSegLib.cases.assemble import load_case
 from LDMSegLib.errors import InputError
 from LDMSegLib.evaluation.calibration import expected_calibration_error, surroundings
+from LDMSegLib.evaluation.logistic import fit_logistic
 from LDMSegLib.inference.segment import Settings, segment
 from LDMSegLib.io.nifti_in import read_label_map
 from LDMSegLib.models.bundle import find_bundle, save_specification
@@ -29,7 +29,7 @@ from LDMSegLib.postprocessing.calibration import calibrate
 from LDMSegLib.postprocessing.regions import region_masks
 from LDMSegLib.sequences.naming import assign, tokens
 from LDMSegLib.specification import Calibration, Region
-from Training.command import one_sentence
+from Training.command import one_sentence, parser
 from Training.configuration import Configuration, read_configuration
 from Training.prepare import files_below
 
@@ -136,31 +136,18 @@ def _fit(cases: Sequence[RegionSample], offset: bool) -> tuple[float, float]:
         return 1.0, 0.0
     x, y = (np.concatenate(arrays) for arrays in zip(*cases, strict=True))
     w = np.concatenate([np.full(len(here), 1.0 / len(here)) for here, _ in cases]) / len(cases)
-    inputs, identity = np.stack([x, np.ones_like(x)])[: 1 + offset], np.array([1.0, 0.0])[: 1 + offset]
-    here, pull = identity, 1e-4
-    for _ in range(50):  # Newton
-        p = 1 / (1 + np.exp(-np.clip(here @ inputs, -500, 500)))
-        gradient = inputs @ (w * (p - y)) + pull * (here - identity)
-        curvature = (inputs * (w * p * (1 - p))) @ inputs.T + pull * np.eye(len(here))
-        step = np.linalg.solve(curvature, gradient)
-        # A whole Newton step can overshoot where the curvature is small.
-        here = here - step * min(1.0, 1.0 / np.abs(step).max(initial=1e-12))
-        if np.abs(step).max() < 1e-9:
-            break
+    inputs, identity = np.stack([x, np.ones_like(x)][: 1 + offset], axis=1), np.array([1.0, 0.0])[: 1 + offset]
+    here = fit_logistic(inputs, y, np.full(1 + offset, 1e-4), w, identity)
     # A mean that falls where the truth rises is no matter of calibration.
     return (float(here[0]), float(here[1]) if offset else 0.0) if here[0] > 0.05 else (1.0, 0.0)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", type=Path, required=True, help="the configuration whose split says which cases may be used")
-    parser.add_argument("--bundle", required=True, help="the bundle's name or folder")
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--mode", help="the sampling mode to calibrate; the bundle's default without")
-    parser.add_argument("--members", type=int)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--cases", nargs="*", default=(), help="only these")
-    arguments = parser.parse_args()
+    command = parser(__doc__, "config", "bundle", "data", seed=0)
+    command.add_argument("--mode", help="the sampling mode to calibrate; the bundle's default without")
+    command.add_argument("--members", type=int)
+    command.add_argument("--cases", nargs="*", default=(), help="only these")
+    arguments = command.parse_args()
     with one_sentence():
         bundle = find_bundle(arguments.bundle)
         spec = bundle.specification

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,11 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from LDMSegLib.errors import InputError
+from Training.files import whole_file
 
 # Weights that a phase begins with, where something has put them into its folder (see `weights`).
 START = "start.pt"
+CHECKPOINT = "checkpoint.pt"
 WITHOUT = "_without_"
 
 
@@ -55,15 +56,14 @@ def save(fabric: Fabric, folder: Path, task: Any, optimiser: Any, averaged: Aver
             "optimiser": optimiser.state_dict(),
             "extras": task.extras(),
         }
-        partial = folder / "checkpoint.part"
-        torch.save(state, partial)
-        os.replace(partial, folder / "checkpoint.pt")
+        with whole_file(folder / CHECKPOINT) as partial:
+            torch.save(state, partial)
     fabric.barrier()
 
 
 def read_checkpoint(folder: Path) -> dict[str, Any] | None:
     """What `save` wrote into a phase's folder, on the CPU; None before that."""
-    path = folder / "checkpoint.pt"
+    path = folder / CHECKPOINT
     return torch.load(path, map_location="cpu", weights_only=True) if path.exists() else None
 
 
@@ -90,7 +90,7 @@ def resume(folder: Path, state: dict[str, Any], model: nn.Module, optimiser: tor
     """
     if state.get("optimiser") is None:
         raise InputError(
-            f"{folder / 'checkpoint.pt'} holds the weights of step {state['step']} without the optimiser's state, so it cannot be trained "
+            f"{folder / CHECKPOINT} holds the weights of step {state['step']} without the optimiser's state, so it cannot be trained "
             "further; bring the whole checkpoint, or delete it and train the phase anew"
         )
     try:
@@ -101,6 +101,6 @@ def resume(folder: Path, state: dict[str, Any], model: nn.Module, optimiser: tor
             averaged.n_averaged.fill_(state["updates"])
     except (RuntimeError, ValueError):
         raise InputError(
-            f"{folder / 'checkpoint.pt'} holds other networks than the configuration's, expected the same; give another --run, or delete "
+            f"{folder / CHECKPOINT} holds other networks than the configuration's, expected the same; give another --run, or delete "
             "it and train the phase anew"
         ) from None

@@ -8,20 +8,20 @@ ControlNet alone.
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from lightning_fabric import Fabric
 from torch import nn
 
 from LDMSegLib.models.networks import build
 from Training.configuration import Configuration
-from Training.datasets import Cases, Validation
-from Training.engine import Options, main, picture
+from Training.datasets import Cases
+from Training.engine import Options, main
 from Training.losses import hard_dice, region_loss
+from Training.prepared_cases import Validation
+from Training.task import Batch, Pictures, Scalars, Task, dice_by_region, two_pictures
 
 
-class ConditioningTask:
+class ConditioningTask(Task):
     """Segment directly; what is learned becomes the ControlNet's eyes."""
 
     name = "conditioning"
@@ -35,12 +35,10 @@ class ConditioningTask:
         self._device = fabric.device
         self._names = [region.name for region in configuration.regions]
 
-    def loss(
-        self, model: nn.Module, batch: dict[str, torch.Tensor], generator: torch.Generator
-    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    def loss(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> tuple[torch.Tensor, Batch]:
         return region_loss(model(batch["image"]), batch["regions"]), {}
 
-    def validate(self, model: nn.Module) -> tuple[dict[str, float], dict[str, torch.Tensor]]:
+    def validate(self, model: nn.Module) -> tuple[Scalars, Pictures]:
         scores, losses, pictures = [], [], {}
         for case in self._validation:
             target = case["regions"].to(self._device)
@@ -48,15 +46,10 @@ class ConditioningTask:
             probabilities = torch.sigmoid(logits.float())[0]
             losses.append(region_loss(logits, target[None]))
             scores.append(hard_dice(probabilities, target))
-            pictures[case["name"]] = torch.cat([picture(target), picture(probabilities)], dim=1)
+            pictures[case["name"]] = two_pictures(target, probabilities)
         if not scores:
             return {}, {}
-        dice = torch.stack(scores).mean(dim=0)
-        scalars = {f"dice_{name}": float(d) for name, d in zip(self._names, dice, strict=True)}
-        return {"loss": float(torch.stack(losses).mean()), **scalars}, pictures
-
-    def extras(self) -> dict[str, Any]:
-        return {}
+        return {"loss": float(torch.stack(losses).mean()), **dice_by_region(self._names, scores)}, pictures
 
 
 if __name__ == "__main__":

@@ -21,17 +21,22 @@ PRECISIONS = ("bf16-mixed", "32-true")
 class Phase:
     """How one phase is trained. Zero or False switches an augmentation off.
 
-    Give either `steps` (optimiser steps) or `epochs` (as many draws as the phase has items, over and over). `schedule` is
-    "constant" or "cosine"; `ema` the decay of the averaged weights (0 = none); `crop` the size of tumour-centred crops, with
-    full volumes every `full_every` steps; `flips` mirrors left for right (crops of label maps along every axis) and `mirrors`
-    is the chance of a case to be mirrored along each of the other axes; `rotation` in degrees, `scaling` and `intensity`
-    relative, `elastic` in voxels; `specks` the share of label maps that get small lesions set beside their own;
-    `sequence_dropout` the chance of each sequence to be missing; `copies` how many changed versions of each latent are cached;
-    `draws` how many noise levels one MRI serves in a step; `evened` the chance of a case to be taken as shaded and evened out
-    again (see `Training.evened`); `transplants` the share of training items that are lesion crops in another brain,
-    `satellites` the share that get one to three small lesions more, made of such crops; `sample_latents` takes samples of the
-    autoencoder's posterior in place of its mean; `latent_noise` disturbs the latents that the decoder learns from by up to this
-    share of their SD; `high_noise` above 0 shows the ControlNet more of the noisy levels, where the MRI decides.
+    Length: either `steps` (optimiser steps) or `epochs` (as many draws as the phase has items, over and over). `schedule` of the learning
+    rate is "constant" or "cosine"; `ema` the decay of the averaged weights (0 = none).
+
+    Geometry: `crop` is the size of tumour-centred crops, with full volumes every `full_every` steps; `flips` mirrors left for right (crops
+    of label maps along every axis); `mirrors` is the chance of a case to be mirrored along each of the other axes; `rotation` in degrees,
+    `scaling` relative, `elastic` in voxels.
+
+    Images: `intensity` relative; `sequence_dropout` the chance of each sequence to be missing; `bias_corrected` the chance of a case to be
+    taken with a simulated bias field that was corrected again (see `Training.bias_corrected`).
+
+    Lesions: `transplants` is the share of items that are lesion crops in another brain; `small_lesions_in_images` the share that get one to
+    three small lesions more, made of such crops; `small_lesions_in_labels` the same of label maps, for the autoencoder.
+
+    Latents: `copies` is how many changed versions of each are cached; `sample_latents` takes samples of the autoencoder's posterior in
+    place of its mean; `latent_noise` disturbs the latents that the decoder learns from by up to this share of their SD; `draws` is how many
+    noise levels one MRI serves in a step; `high_noise` above 0 shows the ControlNet more of the noisy levels, where the MRI decides.
 
     Distillation alone has `trajectories`, how many MRIs (times `draws` noises) the teacher answers once and for all, in
     `teacher_steps` steps; `timesteps`, at which the student is asked, first to last; and `student_unet`, whether it gets a
@@ -51,11 +56,11 @@ class Phase:
     scaling: float = 0.0
     elastic: float = 0.0
     intensity: float = 0.0
-    specks: float = 0.0
+    small_lesions_in_labels: float = 0.0
     sequence_dropout: float = 0.0
     transplants: float = 0.0
-    satellites: float = 0.0
-    evened: float = 0.0
+    small_lesions_in_images: float = 0.0
+    bias_corrected: float = 0.0
     crop: tuple[int, ...] = ()
     full_every: int = 0
     kl_weight: float = 0.0
@@ -255,7 +260,7 @@ def _phase_problems(name: str, phase: Phase, c: Configuration) -> Iterator[str]:
     divisor = _crop_divisor(name, c)
     if phase.crop and (len(phase.crop) != 3 or any(n % divisor for n in phase.crop)):
         yield f"crop is {list(phase.crop)}, expected three sizes that divide by {divisor}"
-    changes = ("rotation", "scaling", "elastic", "intensity", "sequence_dropout", "transplants", "satellites", "crop")
+    changes = ("rotation", "scaling", "elastic", "intensity", "sequence_dropout", "transplants", "small_lesions_in_images", "crop")
     used = [entry for entry in changes if getattr(phase, entry)]
     if name in ("conditioning", "controlnet", "distillation") and c.intensity.method != "zscore" and used:
         yield f"{used[0]} is {getattr(phase, used[0])}, but changes of images need intensity.method zscore, whose background is 0"

@@ -17,12 +17,14 @@ from LDMSegLib.models.networks import build, start_from_unet
 from LDMSegLib.specification import Latent
 from Training.checkpoints import trained_weights
 from Training.configuration import Configuration
-from Training.datasets import Cases, Validation
+from Training.datasets import Cases
 from Training.diffusion import denoising_loss
-from Training.engine import Options, main, picture
+from Training.engine import Options, main
 from Training.latents import check_latents, encode, load_autoencoder, normalise
 from Training.losses import hard_dice
+from Training.prepared_cases import Validation
 from Training.sampling import sample_regions
+from Training.task import Batch, Pictures, Scalars, Task, dice_by_region, two_pictures
 
 
 class Steering(nn.Module):
@@ -58,7 +60,7 @@ class Steering(nn.Module):
         return unet(noisy, t, down_block_additional_residuals=down, mid_block_additional_residual=middle)
 
 
-class ControlNetTask:
+class ControlNetTask(Task):
     """Denoise the latent of a case's own label map, told by its MRI; one MRI serves several noise levels."""
 
     name = "controlnet"
@@ -80,9 +82,7 @@ class ControlNetTask:
         self._device = fabric.device
         self._names = [region.name for region in configuration.regions]
 
-    def loss(
-        self, model: nn.Module, batch: dict[str, torch.Tensor], generator: torch.Generator
-    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    def loss(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> tuple[torch.Tensor, Batch]:
         draws = self.phase.draws
         with torch.no_grad():
             sampled = generator if self.phase.sample_latents else None
@@ -94,7 +94,7 @@ class ControlNetTask:
 
         return denoising_loss(self._schedule, clean, generator, denoise, self.phase.high_noise), {}
 
-    def validate(self, model: Steering) -> tuple[dict[str, float], dict[str, torch.Tensor]]:
+    def validate(self, model: Steering) -> tuple[Scalars, Pictures]:
         scores, losses, spreads, pictures = [], [], [], {}
         for case in self._validation:
             target = case["regions"].to(self._device)
@@ -110,15 +110,14 @@ class ControlNetTask:
             mean = drawn.mean(dim=0)
             scores.append(hard_dice(mean, target.cpu()))
             spreads.append(drawn.var(dim=0).sum() / mean.sum().clamp(min=1.0))
-            pictures[case["name"]] = torch.cat([picture(target), picture(mean)], dim=1)
+            pictures[case["name"]] = two_pictures(target, mean)
         if not scores:
             return {}, {}
-        dice = torch.stack(scores).mean(dim=0)
-        scalars = {f"dice_{name}": float(d) for name, d in zip(self._names, dice, strict=True)}
-        return {"loss": float(torch.stack(losses).mean()), "spread": float(torch.stack(spreads).mean()), **scalars}, pictures
-
-    def extras(self) -> dict[str, Any]:
-        return {}
+        return {
+            "loss": float(torch.stack(losses).mean()),
+            "spread": float(torch.stack(spreads).mean()),
+            **dice_by_region(self._names, scores),
+        }, pictures
 
 
 if __name__ == "__main__":

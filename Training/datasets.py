@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +12,12 @@ from torch.utils.data import Dataset
 from LDMSegLib.errors import InputError
 from Training.augmentation import deform, drop_sequences, flip, recolour
 from Training.configuration import Configuration, Phase
-from Training.specks import speck
-from Training.transplant import shrunk, stands_out, transplant
+from Training.prepared_cases import COPIES, Packed, PreparedCases, refuse_held_out, region_maps, training_files
+from Training.small_lesions import shrunk, small_lesion_in_labels, stands_out
+from Training.transplant import transplant
 
-SMALL, MOST_SATELLITES = (0.3, 0.8), 3
-"""Sizes of satellites, as shares of the lesions they are made of, and how many a brain gets."""
-
-# Cases stay in memory up to this size together; beyond it (BraTS at 1 mm is 120 GB) each is read when its turn comes.
-IN_MEMORY_BYTES = 8 * 2**30
+SMALL, MOST_LESIONS = (0.3, 0.8), 3
+"""Sizes of synthetic small lesions, as shares of the lesions they are made of, and how many a brain gets."""
 
 
 class LabelMaps(Dataset):
@@ -30,14 +26,14 @@ class LabelMaps(Dataset):
     def __init__(self, configuration: Configuration, run: Path, phase: Phase, seed: int) -> None:
         self._phase, self._seed = phase, seed
         folder = run / "data" / "training"
-        self._maps = [_Packed(regions) for regions in _regions(_paths(folder, configuration)) if regions.any()]
+        self._maps = [Packed(regions) for regions in region_maps(training_files(folder, configuration)) if regions.any()]
         archive = run / "data" / "labelmaps.npz"
         if archive.exists():
             with np.load(archive) as columns:
                 names = columns.get("name", ())
-                _refuse_held_out(names, archive, configuration)
+                refuse_held_out(names, archive, configuration)
                 kept = [not configuration.leaves_out(str(name)) for name in names] or [True] * len(columns["regions"])
-                self._maps += [_Packed(regions) for regions, keep in zip(columns["regions"], kept, strict=True) if keep]
+                self._maps += [Packed(regions) for regions, keep in zip(columns["regions"], kept, strict=True) if keep]
         if not self._maps:
             raise InputError(f"{run / 'data'} holds no label map; run Training.prepare first")
 
@@ -53,17 +49,17 @@ class LabelMaps(Dataset):
         if self._phase.flips:
             regions = flip(regions, (0, 1, 2) if self._phase.crop else (0,), rng)
             centre = None if centre is None else _somewhere(regions, rng)
-        if rng.random() < self._phase.specks:
-            regions = self._with_specks(regions, centre, rng)
+        if rng.random() < self._phase.small_lesions_in_labels:
+            regions = self._with_small_lesions(regions, centre, rng)
         return {"regions": torch.tensor(deform(regions, self._phase, rng, size, centre))}
 
-    def _with_specks(self, regions: np.ndarray, centre: np.ndarray | None, rng: np.random.Generator) -> np.ndarray:
+    def _with_small_lesions(self, regions: np.ndarray, centre: np.ndarray | None, rng: np.random.Generator) -> np.ndarray:
         """One to three lesions more, in sight: near the crop's centre, or anywhere in the middle half of a whole volume."""
         shape = np.array(regions.shape[1:])
         middle, reach = (shape / 2, shape / 4) if centre is None else (centre, np.array(self._phase.crop) / 3)
         for _ in range(rng.integers(1, 4)):
             other = self._maps[int(rng.integers(len(self._maps)))].unpacked().astype(np.float32) / 255
-            regions = speck(regions, other, np.round(middle + rng.uniform(-reach, reach)).astype(int), rng)
+            regions = small_lesion_in_labels(regions, other, np.round(middle + rng.uniform(-reach, reach)).astype(int), rng)
         return regions
 
 
@@ -73,17 +69,17 @@ class Cases(Dataset):
     def __init__(self, configuration: Configuration, run: Path, phase: Phase, seed: int) -> None:
         self._phase, self._seed = phase, seed
         self._spacing = np.asarray(configuration.grid.spacing)
-        self._cases = _Cases(_paths(run / "data" / "training", configuration))
+        self._cases = PreparedCases(training_files(run / "data" / "training", configuration))
         if not len(self._cases):
             raise InputError(f"{run / 'data' / 'training'} holds no case; run Training.prepare first")
-        if phase.evened:
-            self._copies = _Cases(_paths(run / "data" / "evened", configuration))
-            self._evened = self._copies_of_cases(run / "data" / "evened")
+        if phase.bias_corrected:
+            self._copies = PreparedCases(training_files(run / "data" / COPIES, configuration))
+            self._of_case = self._copies_of_cases(run / "data" / COPIES)
         archive = run / "data" / "patches.npz"
-        self._patches = dict(np.load(archive)) if archive.exists() and (phase.transplants or phase.satellites) else None
+        self._patches = dict(np.load(archive)) if archive.exists() and (phase.transplants or phase.small_lesions_in_images) else None
         if self._patches is not None:
             names = self._patches.pop("name", ())
-            _refuse_held_out(names, archive, configuration)
+            refuse_held_out(names, archive, configuration)
             if configuration.left_out:
                 kept = np.array([not configuration.leaves_out(str(name)) for name in names])
                 self._patches = {key: values[kept] for key, values in self._patches.items()}
@@ -94,14 +90,14 @@ class Cases(Dataset):
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
         phase, rng = self._phase, np.random.default_rng((self._seed, 2, index))
         name, image, regions = self._cases[int(rng.integers(len(self._cases)))]
-        if phase.evened and rng.random() < phase.evened:
-            _, image, regions = self._copies[self._evened[name][int(rng.integers(len(self._evened[name])))]]
+        if phase.bias_corrected and rng.random() < phase.bias_corrected:
+            _, image, regions = self._copies[self._of_case[name][int(rng.integers(len(self._of_case[name])))]]
         image, regions = image.astype(np.float32), regions.astype(np.float32) / 255
         if self._patches is not None and rng.random() < phase.transplants:
             image, regions = transplant(image, regions, self._patch(rng), self._spacing, rng)
-        scattered = bool(phase.satellites) and self._patches is not None and rng.random() < phase.satellites
+        scattered = bool(phase.small_lesions_in_images) and self._patches is not None and rng.random() < phase.small_lesions_in_images
         if scattered:
-            image, regions = self._with_satellites(image, regions, rng)
+            image, regions = self._with_small_lesions(image, regions, rng)
         both = np.concatenate([image, regions])
         if phase.flips:
             both = flip(both, (0,), rng)
@@ -122,10 +118,10 @@ class Cases(Dataset):
             image = drop_sequences(image, phase.sequence_dropout, rng)
         return {"image": torch.tensor(image), "regions": torch.tensor(regions)}
 
-    def _with_satellites(self, image: np.ndarray, regions: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    def _with_small_lesions(self, image: np.ndarray, regions: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Small lesions more, anywhere in the brain outside the tumour, as far as they can be seen there."""
         limit = np.array(image.shape[1:])
-        for _ in range(rng.integers(1, MOST_SATELLITES + 1)):
+        for _ in range(rng.integers(1, MOST_LESIONS + 1)):
             place = _inside(image * (regions[-1] < 0.5), rng)
             small = shrunk(self._patch(rng), rng.uniform(*SMALL), place, limit, self._spacing)
             more = transplant(image, regions, small, self._spacing, rng)
@@ -134,12 +130,13 @@ class Cases(Dataset):
         return image, regions
 
     def _copies_of_cases(self, folder: Path) -> dict[str, list[int]]:
-        """Numbers of the copies of each case that `Training.evened` has written, by the case's name."""
+        """Numbers of the copies of each case that `Training.bias_corrected` has written, by the case's name."""
         numbers: dict[str, list[int]] = {name: [] for name in self._cases.names}
         for number, name in enumerate(self._copies.names):
             numbers.setdefault(name.rpartition("_")[0], []).append(number)
         if lacking := sorted(name for name, found in numbers.items() if not found):
-            raise InputError(f"{folder} holds no copy of {', '.join(lacking)}, expected some of every case; run Training.evened to its end")
+            names = ", ".join(lacking)
+            raise InputError(f"{folder} holds no copy of {names}, expected some of every case; run Training.bias_corrected to its end")
         return numbers
 
     def _patch(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -150,85 +147,6 @@ class Cases(Dataset):
         if rng.random() < 0.5:  # the same lesion in the other hemisphere
             patch = {"centre": patch["centre"] * np.array([-1, 1, 1]), **{k: np.flip(patch[k], -3) for k in ("image", "regions", "inside")}}
         return patch
-
-
-class Validation(Dataset):
-    """The held-out cases, untouched: `name`, `image`, `regions`."""
-
-    def __init__(self, run: Path) -> None:
-        self._cases = _Cases(sorted((run / "data" / "validation").glob("*.npz")))
-
-    def __len__(self) -> int:
-        return len(self._cases)
-
-    def __getitem__(self, index: int) -> dict:
-        name, image, regions = self._cases[index]
-        return {
-            "name": name,
-            "image": torch.from_numpy(image.astype(np.float32)),
-            "regions": torch.from_numpy(regions.astype(np.float32) / 255),
-        }
-
-
-class _Packed:
-    """Region maps of one case, compressed: they are mostly empty."""
-
-    def __init__(self, regions: np.ndarray) -> None:
-        self._bytes, self._shape = zlib.compress(regions.tobytes(), 1), regions.shape
-
-    def unpacked(self) -> np.ndarray:
-        return np.frombuffer(zlib.decompress(self._bytes), np.uint8).reshape(self._shape)
-
-
-class _Cases:
-    """Prepared cases by number, each (name, image, regions): in memory where they fit, else from their files."""
-
-    def __init__(self, paths: list[Path]) -> None:
-        self._paths = paths
-        self._kept: list | None = None
-        if paths and len(paths) * sum(array.nbytes for array in _case(paths[0])[1:]) <= IN_MEMORY_BYTES:
-            self._kept = [_case(path) for path in paths]
-
-    @property
-    def names(self) -> list[str]:
-        """Of the cases, in their order."""
-        return [path.stem for path in self._paths]
-
-    def __len__(self) -> int:
-        return len(self._paths)
-
-    def __getitem__(self, index: int) -> tuple[str, np.ndarray, np.ndarray]:
-        if index >= len(self._paths):
-            raise IndexError(index)
-        return _case(self._paths[index]) if self._kept is None else self._kept[index]
-
-
-def _case(path: Path) -> tuple[str, np.ndarray, np.ndarray]:
-    with np.load(path) as archive:
-        return path.stem, archive["image"], archive["regions"]
-
-
-def _regions(paths: list[Path]) -> Iterator[np.ndarray]:
-    for path in paths:
-        with np.load(path) as archive:
-            yield archive["regions"]
-
-
-def _paths(folder: Path, configuration: Configuration) -> list[Path]:
-    """The prepared training cases in their order, without those of the fold that is left out."""
-    paths = sorted(folder.glob("*.npz"))
-    _refuse_held_out([path.stem for path in paths], folder, configuration)
-    return [path for path in paths if not configuration.leaves_out(path.stem)]
-
-
-def _refuse_held_out(names: Iterable[str], where: Path, configuration: Configuration) -> None:
-    """The split may have changed since the data was prepared: what it names now must not be trained on all the same."""
-    for name in names:
-        if configuration.keeps_out(str(name)):
-            raise InputError(
-                f"{where} holds '{name}', which the configuration's split keeps out of training; delete {where.parent} and run "
-                "Training.prepare again, or give another --run"
-            )
 
 
 def _cropped(phase: Phase, index: int) -> bool:

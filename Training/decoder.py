@@ -8,18 +8,18 @@ What the diffusion has learnt stays valid, because the encoder doesn't change. T
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from lightning_fabric import Fabric
 from torch import nn
 
 from Training.autoencoder import reconstructions
 from Training.configuration import Configuration
-from Training.datasets import LabelMaps, Validation
+from Training.datasets import LabelMaps
 from Training.engine import Options, main
 from Training.latents import encode, load_autoencoder
 from Training.losses import region_loss
+from Training.prepared_cases import Validation
+from Training.task import Batch, Pictures, Scalars, Task
 
 
 class Decoding(nn.Module):
@@ -35,7 +35,7 @@ class Decoding(nn.Module):
         return self.autoencoder.decode(z)
 
 
-class DecoderTask:
+class DecoderTask(Task):
     """Reconstruct region maps from their own, slightly disturbed latents."""
 
     name = "decoder"
@@ -48,9 +48,7 @@ class DecoderTask:
         self._device = fabric.device
         self._names = [region.name for region in configuration.regions]
 
-    def loss(
-        self, model: nn.Module, batch: dict[str, torch.Tensor], generator: torch.Generator
-    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    def loss(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> tuple[torch.Tensor, Batch]:
         target = batch["regions"]
         with torch.no_grad():
             z = encode(self.model.autoencoder, target)
@@ -58,11 +56,8 @@ class DecoderTask:
         disturbed = z + strength * torch.randn(z.shape, generator=generator).to(z.device)
         return region_loss(model(disturbed), target), {}
 
-    def validate(self, model: Decoding) -> tuple[dict[str, float], dict[str, torch.Tensor]]:
+    def validate(self, model: Decoding) -> tuple[Scalars, Pictures]:
         return reconstructions(model.autoencoder, self._validation, self._device, self._names)
-
-    def extras(self) -> dict[str, Any]:
-        return {}
 
 
 if __name__ == "__main__":

@@ -16,12 +16,13 @@ from torch.nn import functional as F
 from LDMSegLib.diffusion.schedule import NoiseSchedule
 from LDMSegLib.models.networks import build
 from Training.configuration import Configuration
-from Training.engine import Options, main, picture
+from Training.engine import Options, main
 from Training.latents import Latents, load_autoencoder
 from Training.sampling import sample_regions
+from Training.task import Batch, Pictures, Scalars, Task, picture
 
 
-class DiffusionTask:
+class DiffusionTask(Task):
     """Predict what the schedule asks for (noise, v or x0) at a random noise level."""
 
     name = "diffusion"
@@ -35,12 +36,10 @@ class DiffusionTask:
         self._autoencoder = load_autoencoder(configuration, options.run, fabric.device)
         self._device = fabric.device
 
-    def loss(
-        self, model: nn.Module, batch: dict[str, torch.Tensor], generator: torch.Generator
-    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    def loss(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> tuple[torch.Tensor, Batch]:
         return denoising_loss(self._schedule, batch["latent"], generator, model), {}
 
-    def validate(self, model: nn.Module) -> tuple[dict[str, float], dict[str, torch.Tensor]]:
+    def validate(self, model: nn.Module) -> tuple[Scalars, Pictures]:
         # The same items and noise every time: the curve then shows the network, not the draw. (Training latents: the
         # validation cases' label maps are not looked at in this phase at all.)
         generator = torch.Generator().manual_seed(1)

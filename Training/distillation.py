@@ -28,11 +28,12 @@ from LDMSegLib.models.device import choose_device
 from LDMSegLib.specification import Mode
 from Training.command import one_sentence
 from Training.configuration import Configuration
-from Training.datasets import Validation
-from Training.engine import Options, Outcome, parse, picture, train
-from Training.latents import load_autoencoder
+from Training.engine import Options, Outcome, parse, train
+from Training.latents import load_autoencoder, to_raw
 from Training.losses import hard_dice
+from Training.prepared_cases import Validation
 from Training.sampling import sample_latents
+from Training.task import Batch, Pictures, Scalars, Task, two_pictures
 from Training.trajectories import PHASE, Teacher, Trajectories, make_trajectories, wait_for_trajectories
 
 VALIDATION_MEMBERS = 4
@@ -54,7 +55,7 @@ class Student(nn.Module):
         return network(x, t, down_block_additional_residuals=down, mid_block_additional_residual=middle)
 
 
-class DistillationTask:
+class DistillationTask(Task):
     """Find the end of the teacher's trajectory from what the fast mode will show."""
 
     name = PHASE
@@ -69,9 +70,7 @@ class DistillationTask:
         self._names = [region.name for region in configuration.regions]
         self._answers: dict[str, torch.Tensor] = {}
 
-    def loss(
-        self, model: nn.Module, batch: dict[str, torch.Tensor], generator: torch.Generator
-    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    def loss(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> tuple[torch.Tensor, Batch]:
         ends, noise = batch["ends"].flatten(0, 1), batch["noise"].flatten(0, 1)
         embedding = batch["embedding"].repeat_interleave(self.phase.draws, dim=0)
 
@@ -80,7 +79,7 @@ class DistillationTask:
 
         return distillation_loss(self._teacher.schedule, ends, noise, self.phase.timesteps, network, generator), {}
 
-    def validate(self, model: Student) -> tuple[dict[str, float], dict[str, torch.Tensor]]:
+    def validate(self, model: Student) -> tuple[Scalars, Pictures]:
         """Both, from the same noises: Dice of the mean with the truth, and the student's variance over the teacher's."""
         rows, pictures = [], {}
         for case in self._validation:
@@ -92,7 +91,7 @@ class DistillationTask:
             ratio = ours.var(dim=0).sum() / theirs.var(dim=0).sum().clamp(min=1e-9)
             dice, reached = hard_dice(ours.mean(dim=0), target), hard_dice(theirs.mean(dim=0), target)
             rows.append(torch.cat([torch.stack([F.mse_loss(ours, theirs), ratio]), dice, reached]))
-            pictures[name] = torch.cat([picture(theirs.mean(dim=0)), picture(ours.mean(dim=0))], dim=1)
+            pictures[name] = two_pictures(theirs.mean(dim=0), ours.mean(dim=0))
         if not rows:
             return {}, {}
         keys = ["error", "variance_ratio", *(f"dice_{name}" for name in self._names), *(f"teacher_dice_{name}" for name in self._names)]
@@ -118,9 +117,7 @@ class DistillationTask:
 
     def _decoded(self, latents: torch.Tensor) -> torch.Tensor:
         """(N, R, X, Y, Z) float16 on the CPU, decoded one at a time."""
-        latent = self._teacher.latent
-        shift = torch.tensor(latent.shift, device=latents.device).reshape(1, -1, 1, 1, 1) if latent.shift else 0.0
-        raw = latents / latent.scale + shift
+        raw = to_raw(latents, self._teacher.latent)
         # Made half after they are joined: torch's autocast on the CPU joins no float16.
         return torch.cat([torch.sigmoid(self._autoencoder.decode(z).float()).cpu() for z in raw.split(1)]).half()
 

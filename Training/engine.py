@@ -1,53 +1,31 @@
 """The loop all phases share: Lightning Fabric for devices and precision, time budget, resuming, averaged weights, curves.
 
-A phase says what to learn from, what is trained and what its loss is; it knows nothing of devices, files or clocks.
+What a phase brings is its `task.Task`.
 Under torchrun the same script trains on several GPUs: Fabric reads the environment, no launcher of ours.
 """
 
 from __future__ import annotations
 
-import argparse
 import math
 import os
 import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.tensorboard import SummaryWriter
 
 from LDMSegLib.errors import InputError
-from Training.allocator import keep_freed_memory
 from Training.checkpoints import begin, phase_folder, read_checkpoint, resume, save
-from Training.command import one_sentence
+from Training.command import one_sentence, parser
 from Training.configuration import Configuration, Phase, read_configuration
 from Training.pace import Pace
-
-
-class Task(Protocol):
-    """What a phase brings to the loop."""
-
-    name: str
-    phase: Phase
-    model: nn.Module  # what is trained; everything else the task holds is frozen
-    dataset: Dataset
-
-    def loss(
-        self, model: nn.Module, batch: dict[str, torch.Tensor], generator: torch.Generator
-    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """Loss of one batch and scalars worth a curve. All randomness comes from `generator`."""
-
-    def validate(self, model: nn.Module) -> tuple[dict[str, float], dict[str, torch.Tensor]]:
-        """Scalars and example pictures (C, H, W) on the held-out cases, from the averaged weights."""
-
-    def extras(self) -> dict[str, Any]:
-        """What the checkpoint keeps besides the weights, e.g. the latent's scale."""
+from Training.task import Task
 
 
 @dataclass(frozen=True)
@@ -66,21 +44,17 @@ class Options:
 
 def parse(description: str) -> tuple[Configuration, Options]:
     """The command line that all phases share."""
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--config", type=Path, required=True, help="one of Training/configs/*.json")
-    parser.add_argument(
+    command = parser(description, "config", "run", seed=0)
+    command.add_argument(
         "--data", type=Path, help="folder with BraTS cases and .npz files; prepared into the run folder if that was not done yet"
     )
-    # torchrun takes --run for an abbreviation of an option of its own, wherever it stands; hence the longer name.
-    parser.add_argument("--run", "--run-folder", type=Path, required=True, help="folder for prepared data, checkpoints and curves")
-    parser.add_argument("--max-minutes", type=float, default=math.inf, help="stop (resumably) after this long, loading included")
-    parser.add_argument("--steps", type=int, default=0, help="instead of the configuration's number of optimiser steps")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--fold", type=int, help="leave this fold's patients out, for their out-of-fold answers")
-    parser.add_argument("--accelerator", default="auto", help="cpu, cuda, mps or auto")
-    parser.add_argument("--devices", default="auto", help="how many; torchrun decides this itself")
-    parser.add_argument("--workers", type=int, default=2, help="processes that prepare batches")
-    arguments = vars(parser.parse_args())
+    command.add_argument("--max-minutes", type=float, default=math.inf, help="stop (resumably) after this long, loading included")
+    command.add_argument("--steps", type=int, default=0, help="instead of the configuration's number of optimiser steps")
+    command.add_argument("--fold", type=int, help="leave this fold's patients out, for their out-of-fold answers")
+    command.add_argument("--accelerator", default="auto", help="cpu, cuda, mps or auto")
+    command.add_argument("--devices", default="auto", help="how many; torchrun decides this itself")
+    command.add_argument("--workers", type=int, default=2, help="processes that prepare batches")
+    arguments = vars(command.parse_args())
     configuration = read_configuration(arguments.pop("config"))
     data = arguments.pop("data")
     if data is not None:
@@ -124,7 +98,6 @@ def train(make_task: Any, configuration: Configuration, options: Options) -> Out
             holds a checkpoint that cannot be continued.
     """
     deadline = time.monotonic() + options.max_minutes * 60
-    keep_freed_memory()
     torch.manual_seed(options.seed)
     phase_name = make_task.name
     if phase_name not in configuration.phases:
@@ -188,14 +161,6 @@ def train(make_task: Any, configuration: Configuration, options: Options) -> Out
     if writer:
         writer.close()
     return Outcome(done, steps, interrupted, pace.seconds_per_step)
-
-
-def picture(channels: torch.Tensor) -> torch.Tensor:
-    """A (3, H, W) picture in [0, 1] of the slice with most signal of a (C, X, Y, Z) volume, its channels side by side."""
-    volume = channels.detach().float().cpu()
-    z = int(volume.clamp(0, 1).sum(dim=(0, 1, 2)).argmax())
-    row = torch.cat([channel[:, :, z].T.flip(0) for channel in volume], dim=1)
-    return row.clamp(0, 1)[None].repeat(3, 1, 1)
 
 
 class _StopOnSignal:

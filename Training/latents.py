@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from LDMSegLib.specification import Latent
 from Training.checkpoints import trained_steps, trained_weights
 from Training.configuration import Configuration
 from Training.datasets import LabelMaps
+from Training.files import whole_file
 
 FILE = Path("diffusion") / "latents.pt"
 
@@ -63,9 +63,17 @@ def encode(autoencoder: nn.Module, regions: torch.Tensor, generator: torch.Gener
 
 
 def normalise(z: torch.Tensor, latent: Latent) -> torch.Tensor:
-    """Raw latents → the diffusion's space."""
-    shift = torch.tensor(latent.shift, device=z.device).reshape(1, -1, 1, 1, 1) if latent.shift else 0.0
-    return (z - shift) * latent.scale
+    """Raw latents (N, C, x, y, z) → the diffusion's space."""
+    return (z - _shift(z, latent)) * latent.scale
+
+
+def to_raw(z: torch.Tensor, latent: Latent) -> torch.Tensor:
+    """The inverse of `normalise`."""
+    return z / latent.scale + _shift(z, latent)
+
+
+def _shift(z: torch.Tensor, latent: Latent) -> torch.Tensor | float:
+    return torch.tensor(latent.shift, device=z.device).reshape(1, -1, 1, 1, 1) if latent.shift else 0.0
 
 
 class Latents(Dataset):
@@ -79,10 +87,9 @@ class Latents(Dataset):
         phase = configuration.phases["diffusion"]
         path = run / FILE
         if make and not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
             state = _encode_all(configuration, run, phase, seed, device)
-            torch.save({**state, "autoencoder_step": trained_steps(run, "autoencoder")[0]}, path.with_suffix(".part"))
-            os.replace(path.with_suffix(".part"), path)
+            with whole_file(path) as partial:
+                torch.save({**state, "autoencoder_step": trained_steps(run, "autoencoder")[0]}, partial)
         while not path.exists():  # another process makes them, for longer than a collective operation would wait
             time.sleep(1.0)
         check_latents(run)

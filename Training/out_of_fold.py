@@ -1,6 +1,6 @@
 """Out-of-fold answers: what the head that has not seen a patient says of him, for every training patient.
 
-    python -m Training.out_of_fold --config Training/configs/crossfit.json --run runs/crossfit
+    python -m Training.out_of_fold --config Training/configs/small.json --run runs/small
 
 Whatever is trained on top of a head (the ControlNet, the calibration, volume intervals) learns from these answers alone, so that it
 meets the head's real errors (stacking: Wolpert 1992, doi:10.1016/S0893-6080(05)80023-1; cross-fitting: van der Laan et al. 2007,
@@ -10,7 +10,6 @@ Validation patients get the answer of every head.
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,8 +21,9 @@ from torch import nn
 from LDMSegLib.errors import InputError
 from LDMSegLib.models.networks import build
 from Training.checkpoints import phase_folder, trained_weights
-from Training.command import one_sentence
+from Training.command import one_sentence, parser
 from Training.configuration import Configuration, read_configuration
+from Training.files import write_arrays
 from Training.losses import hard_dice
 
 PHASE = "conditioning"
@@ -51,7 +51,7 @@ def out_of_fold(configuration: Configuration, run: Path, device: torch.device) -
             image, regions = torch.from_numpy(archive["image"].astype(np.float32)), torch.from_numpy(archive["regions"] / np.float32(255))
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16):
             logits = torch.cat([head(image[None].to(device)).float().cpu() for head in asked])
-        _save(run / "data" / "out_of_fold" / path.name, logits.half().numpy())
+        write_arrays(run / "data" / "out_of_fold" / path.name, logits=logits.half().numpy())
         dice = hard_dice(torch.sigmoid(logits).mean(dim=0), regions)
         scores = {region.name: float(d) for region, d in zip(configuration.regions, dice, strict=True)}
         rows.append({"case": path.stem, "kind": kind, "fold": None if kind == "validation" else fold, **scores})
@@ -70,20 +70,10 @@ def _head(configuration: Configuration, run: Path, fold: int, device: torch.devi
     return network.to(device).eval()
 
 
-def _save(path: Path, logits: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".part")
-    with partial.open("wb") as stream:
-        np.savez_compressed(stream, logits=logits)
-    partial.replace(path)
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", type=Path, required=True)
-    parser.add_argument("--run", type=Path, required=True)
-    parser.add_argument("--rows", type=Path, help="write every case's row here, JSON")
-    arguments = parser.parse_args()
+    command = parser(__doc__, "config", "run")
+    command.add_argument("--rows", type=Path, help="write every case's row here, JSON")
+    arguments = command.parse_args()
     with one_sentence():
         configuration = read_configuration(arguments.config)
         rows = out_of_fold(configuration, arguments.run, torch.device("cuda" if torch.cuda.is_available() else "cpu"))

@@ -9,9 +9,7 @@ and taken from there where the run folder was lost.
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 import runpy
 import sys
 import time
@@ -20,8 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from Training.checkpoints import phase_folder, trained_steps
-from Training.command import one_sentence
+from Training.command import one_sentence, parser
 from Training.configuration import Configuration, read_configuration
+from Training.files import write_text
 from Training.prepare import prepared
 from Training.weights import restore_weights, save_weights
 
@@ -61,8 +60,8 @@ def stages(configuration: Configuration, config: Path, data: Path, run: Path, ou
         return Stage(folder, (f"Training.{name}", *given, *more), folder)
 
     yield Stage("prepare", ("Training.prepare", *given, "--data", str(data)))
-    if any(one.evened for one in phases.values()):
-        yield Stage("evened", ("Training.evened", *given, "--data", str(data)))
+    if any(one.bias_corrected for one in phases.values()):
+        yield Stage("bias_corrected", ("Training.bias_corrected", *given, "--data", str(data)))
     for name in ("autoencoder", "decoder", "diffusion", "conditioning"):
         if name in phases:
             yield phase(name)
@@ -103,9 +102,7 @@ class Record:
         """Remember that a stage that trains nothing has been run."""
         if stage.phase or stage.name == "prepare":
             return
-        partial = self._path.with_suffix(".part")
-        partial.write_text(json.dumps({**self._read(), stage.name: self._weights(stage)}, indent=1), encoding="utf-8")
-        os.replace(partial, self._path)
+        write_text(self._path, json.dumps({**self._read(), stage.name: self._weights(stage)}, indent=1))
 
     def _weights(self, stage: Stage) -> dict[str, int]:
         return {phase: trained_steps(self._run, phase)[0] for phase in stage.rests_on}
@@ -165,14 +162,11 @@ def execute(command: tuple[str, ...]) -> int:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", type=Path, required=True, help="one of Training/configs/*.json")
-    parser.add_argument("--data", type=Path, required=True, help="folder with BraTS cases and .npz files")
-    parser.add_argument("--run", type=Path, required=True, help="folder for prepared data, checkpoints and curves")
-    parser.add_argument("--output", type=Path, help="the bundle's folder; without it the phases are trained and no bundle is written")
-    parser.add_argument("--minutes", type=float, default=float("inf"), help="stop (resumably) after this long")
-    parser.add_argument("--weights", type=Path, metavar="FOLDER", help="keep finished phases here in half precision, and restore them")
-    arguments = parser.parse_args()
+    command = parser(__doc__, "config", "data", "run")
+    command.add_argument("--output", type=Path, help="the bundle's folder; without it the phases are trained and no bundle is written")
+    command.add_argument("--minutes", type=float, default=float("inf"), help="stop (resumably) after this long")
+    command.add_argument("--weights", type=Path, metavar="FOLDER", help="keep finished phases here in half precision, and restore them")
+    arguments = command.parse_args()
     with one_sentence():
         configuration = read_configuration(arguments.config)
         arguments.run.mkdir(parents=True, exist_ok=True)

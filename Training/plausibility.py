@@ -9,7 +9,6 @@ contrasts from the lesion crops. The bundle's metadata is rewritten; its weights
 
 from __future__ import annotations
 
-import argparse
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -31,7 +30,7 @@ from LDMSegLib.preprocessing.normalisation import background
 from LDMSegLib.spatial.atlas import find_space
 from LDMSegLib.specification import Plausibility, Range
 from LDMSegLib.synthesis.canvas import placed_blank
-from Training.command import one_sentence
+from Training.command import one_sentence, parser
 from Training.configuration import Configuration, read_configuration
 
 FEWEST = 8
@@ -130,14 +129,10 @@ def measured_lesions(configuration: Configuration, run: Path) -> Iterator[Measur
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", type=Path, required=True)
-    parser.add_argument("--bundle", required=True, help="the bundle's name or folder")
-    parser.add_argument("--run", type=Path, required=True, help="folder with the prepared data")
-    parser.add_argument("--mode", help="the bundle's default without")
-    parser.add_argument("--members", type=int)
-    parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
+    command = parser(__doc__, "config", "bundle", "run", seed=0)
+    command.add_argument("--mode", help="the bundle's default without")
+    command.add_argument("--members", type=int)
+    arguments = command.parse_args()
     with one_sentence():
         configuration, bundle = read_configuration(arguments.config), find_bundle(arguments.bundle)
         spec = bundle.specification

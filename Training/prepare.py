@@ -9,7 +9,6 @@ apart and named so; nothing that stems from them is written anywhere else.
 
 from __future__ import annotations
 
-import argparse
 import fnmatch
 import json
 import os
@@ -27,14 +26,11 @@ from LDMSegLib.preprocessing.normalisation import background, normalise
 from LDMSegLib.sequences.naming import assign, tokens
 from LDMSegLib.spatial.model_grid import PlacedGrid, place, to_grid
 from LDMSegLib.specification import to_dict
-from Training.command import one_sentence
+from Training.archives import label_maps, lesion_crops
+from Training.command import one_sentence, parser
 from Training.configuration import Configuration, read_configuration
-
-# BraTS volumes: 240×240×155 at 1 mm, array order LPS, origin as in the published files.
-BRATS_SHAPE = (240, 240, 155)
-BRATS_AFFINE = np.array([[-1.0, 0, 0, 0], [0, -1.0, 0, 239], [0, 0, 1.0, 0], [0, 0, 0, 1]])
-# Where brains lie in that space (mean bounding-box centre of the cases here), for label maps that come without a brain.
-BRATS_CENTRE = np.array([-119.0, 110.0, 71.5])
+from Training.files import write_arrays, write_text
+from Training.region_maps import in_our_values, soft_regions
 
 RECORD = "prepared.json"
 
@@ -59,18 +55,18 @@ def prepare(configuration: Configuration, data: Path, run: Path) -> dict[str, in
             continue
         path = target / kind / f"{case}.npz"
         if not path.exists():
-            _save(path, **prepare_case(configuration, folder))
+            write_arrays(path, **prepare_case(configuration, folder))
         counts[kind] += 1
     maps, patches = [], []
     for path in files_below(data, "*.npz"):
         with np.load(path) as archive:
             if "image_u8" in archive:
-                patches += list(_patches(configuration, archive))
+                patches += list(lesion_crops(configuration, archive))
             elif "seg" in archive and "case" in archive:
-                maps += list(_labelmaps(configuration, archive))
+                maps += list(label_maps(configuration, archive))
     for name, items in (("labelmaps", maps), ("patches", patches)):
         if items:
-            _save(target / f"{name}.npz", **{key: np.stack([item[key] for item in items]) for key in items[0]})
+            write_arrays(target / f"{name}.npz", **{key: np.stack([item[key] for item in items]) for key in items[0]})
         counts[name] = len(items)
     if not counts["training"] and not maps:
         raise InputError(f"the data folder {data} has no case folder and no .npz file to train on; give a BraTS folder with --data")
@@ -130,7 +126,7 @@ def prepare_case(configuration: Configuration, folder: Path) -> dict[str, np.nda
     ]
     return {
         "image": np.stack(image).astype(np.float16),
-        "regions": _soft_regions(configuration, _in_our_values(configuration, labels, truth), affine, placed),
+        "regions": soft_regions(configuration, in_our_values(configuration, labels, truth), affine, placed),
         "affine": placed.affine,
     }
 
@@ -164,83 +160,6 @@ def _truth(folder: Path) -> Path | None:
     return found[0] if found else None
 
 
-def _in_our_values(configuration: Configuration, labels: np.ndarray, truth: Path | None) -> np.ndarray:
-    """Label values of whichever convention the map follows (BraTS wrote 4 for ET until 2021) in the specification's."""
-    found = set(np.unique(labels).tolist()) - {0}
-    ours = {label.value for label in configuration.labels}
-    if found <= ours:
-        return labels
-    conventions = sorted({name for label in configuration.labels for name in label.conventions})
-    for name in conventions:
-        values = {label.conventions.get(name, label.value): label.value for label in configuration.labels}
-        if found <= set(values):
-            out = np.zeros_like(labels)
-            for theirs, value in values.items():
-                out[labels == theirs] = value
-            return out
-    raise InputError(f"the label map {truth} holds the values {sorted(found)}, expected {sorted(ours)}; map them or take the case out")
-
-
-def _soft_regions(configuration: Configuration, labels: np.ndarray, affine: np.ndarray, placed: PlacedGrid) -> np.ndarray:
-    values = {label.name: label.value for label in configuration.labels}
-    regions = [np.isin(labels, [values[name] for name in region.labels]) for region in configuration.regions]
-    return np.stack([(to_grid(r.astype(np.float32), affine, placed) * 255).round().astype(np.uint8) for r in regions])
-
-
-def _labelmaps(configuration: Configuration, archive: np.lib.npyio.NpzFile) -> Iterator[dict[str, np.ndarray]]:
-    """Label maps on the model's grid, centred where brains lie: `name`, `regions`."""
-    segmentations, names = archive["seg"], archive["case"]
-    spacing = configuration.grid.spacing
-    centred = np.diag([*spacing, 1.0])
-    centred[:3, 3] = BRATS_CENTRE - np.asarray(spacing) * (np.asarray(configuration.grid.shape) - 1) / 2
-    for name, labels in zip(names, segmentations, strict=True):
-        if configuration.keeps_out(str(name)):
-            continue
-        placed = PlacedGrid(centred, configuration.grid.shape)
-        yield {"name": name, "regions": _soft_regions(configuration, labels, _affine_of(labels.shape), placed)}
-
-
-def _patches(configuration: Configuration, archive: np.lib.npyio.NpzFile) -> Iterator[dict[str, np.ndarray]]:
-    """Lesion crops on a lattice of the model's spacing: `name`, `image`, `regions`, `inside` the crop, `centre` RAS mm from the brain's.
-
-    They come as z-scores, so a configuration that normalises otherwise has no use for them.
-    """
-    if configuration.intensity.method != "zscore":
-        return
-    whole = _affine_of((128, 128, 128))
-    scale = configuration.intensity.scale
-    size = archive["seg"].shape[-1]
-    for name, image, labels, centre in zip(archive["name"], archive["image_u8"], archive["seg"], archive["center"], strict=True):
-        if configuration.keeps_out(str(name)):
-            continue
-        affine = whole.copy()
-        affine[:3, 3] = whole[:3, :3] @ (centre - size // 2) + whole[:3, 3]
-        extent = np.abs(np.diag(affine)[:3]) * size
-        spacing = np.asarray(configuration.grid.spacing)
-        shape = np.floor(extent / spacing).astype(int)
-        middle = whole[:3, :3] @ centre + whole[:3, 3]
-        lattice = np.diag([*spacing, 1.0])
-        lattice[:3, 3] = middle - spacing * (shape - 1) / 2
-        placed = PlacedGrid(lattice, tuple(int(n) for n in shape))
-        decoded = image.astype(np.float32) / 255.0 * 12.0 - 4.0
-        inside = to_grid(np.ones(labels.shape, np.float32), affine, placed)
-        yield {
-            "name": name,
-            "image": np.stack([to_grid(channel / scale, affine, placed) for channel in decoded]).astype(np.float16),
-            "regions": _soft_regions(configuration, labels, affine, placed),
-            "inside": (inside > 0.99),
-            "centre": middle - BRATS_CENTRE,
-        }
-
-
-def _affine_of(shape: tuple[int, ...]) -> np.ndarray:
-    """The affine of a whole BraTS volume resampled to `shape`, voxel edges aligned."""
-    zoom = np.asarray(BRATS_SHAPE) / np.asarray(shape)
-    step = np.diag([*zoom, 1.0])
-    step[:3, 3] = (zoom - 1) / 2
-    return BRATS_AFFINE @ step
-
-
 def _purpose(configuration: Configuration) -> dict[str, Any]:
     """What prepared data depends on."""
     return {
@@ -271,26 +190,11 @@ def _check_record(configuration: Configuration, target: Path) -> dict[str, Any] 
 
 
 def _record(configuration: Configuration, target: Path, finished: bool) -> None:
-    target.mkdir(parents=True, exist_ok=True)
-    partial = target / (RECORD + ".part")
-    partial.write_text(json.dumps({"finished": finished, "purpose": _purpose(configuration)}, indent=1), encoding="utf-8")
-    os.replace(partial, target / RECORD)
-
-
-def _save(path: Path, **arrays: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".part")
-    with partial.open("wb") as stream:
-        np.savez_compressed(stream, **arrays)
-    partial.replace(path)
+    write_text(target / RECORD, json.dumps({"finished": finished, "purpose": _purpose(configuration)}, indent=1))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", type=Path, required=True)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--run", type=Path, required=True)
-    arguments = parser.parse_args()
+    arguments = parser(__doc__, "config", "data", "run").parse_args()
     with one_sentence():
         counts = prepare(read_configuration(arguments.config), arguments.data, arguments.run)
     print(", ".join(f"{count} {name}" for name, count in counts.items()))

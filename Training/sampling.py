@@ -11,6 +11,7 @@ from LDMSegLib.diffusion.ensemble import run_ensemble
 from LDMSegLib.diffusion.samplers import Sampler, make_sampler
 from LDMSegLib.diffusion.schedule import NoiseSchedule
 from LDMSegLib.specification import Latent, Mode
+from Training.latents import to_raw
 
 
 def sample_regions(
@@ -26,11 +27,10 @@ def sample_regions(
 ) -> torch.Tensor:
     """Draw region probabilities (members, R, X, Y, Z) with DPM-Solver++(2M)."""
     sampler = make_sampler(Mode("dpmpp_2m", steps, members), schedule)
-    shift = torch.tensor(latent.shift, device=device).reshape(1, -1, 1, 1, 1) if latent.shift else 0.0
 
     def decode(z: torch.Tensor) -> torch.Tensor:
         with torch.autocast(device.type, torch.bfloat16):
-            return torch.sigmoid(autoencoder.decode(z / latent.scale + shift).float())[0]
+            return torch.sigmoid(autoencoder.decode(to_raw(z, latent)).float())[0]
 
     def step(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         with torch.autocast(device.type, torch.bfloat16):

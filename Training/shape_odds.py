@@ -9,7 +9,6 @@ kept (`Testing.benchmarks.synthesis`). The bundle's metadata is rewritten; its w
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from LDMSegLib.errors import InputError
-from LDMSegLib.evaluation.distances import logistic_regression, standardise
+from LDMSegLib.evaluation.distances import standardise
+from LDMSegLib.evaluation.logistic import FREE, fit_logistic
 from LDMSegLib.models.bundle import find_bundle, save_specification
 from LDMSegLib.models.device import choose_device
 from LDMSegLib.models.model import Model, sampling_mode
@@ -29,7 +29,7 @@ from LDMSegLib.synthesis.canvas import Canvas, placed_blank
 from LDMSegLib.synthesis.shape_prior import keeping_probability, log_odds, shape_on_model_grid
 from LDMSegLib.synthesis.shapes import feature_matrix
 from LDMSegLib.synthesis.synthesize import synthesize
-from Training.command import one_sentence
+from Training.command import one_sentence, parser
 from Training.configuration import Configuration, read_configuration
 
 Shapes = list[dict[str, float]]
@@ -54,8 +54,9 @@ def fit(real: Shapes, drawn: Shapes, ridge: float, always: float) -> ShapeOdds:
     if min(len(real), len(drawn)) < 2:
         raise InputError(f"{len(real)} real and {len(drawn)} drawn masks found, expected at least 2 of each; prepare label maps, draw more")
     (theirs, names), (ours, _) = feature_matrix(real), feature_matrix(drawn)
-    x = np.concatenate(standardise(theirs, ours))
-    weights = logistic_regression(x, np.repeat([1.0, 0.0], [len(real), len(drawn)]), ridge)[:-1]
+    x = np.column_stack([np.concatenate(standardise(theirs, ours)), np.ones(len(real) + len(drawn))])
+    penalty = np.append(np.full(x.shape[1] - 1, ridge), FREE)
+    weights = fit_logistic(x, np.repeat([1.0, 0.0], [len(real), len(drawn)]), penalty)[:-1]
     # A statistic that does not vary among real masks is not standardised; a share of it would be none of a shape.
     mean, sd = np.nanmean(theirs, axis=0), np.nanstd(theirs, axis=0)
     terms = {name: Term(float(m), float(w / s)) for name, m, s, w in zip(names, mean, sd, weights, strict=True) if s > 1e-9}
@@ -99,15 +100,12 @@ def drawn_shapes(model: Model, count: int, seed: int) -> Shapes:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", type=Path, required=True)
-    parser.add_argument("--bundle", required=True, help="the bundle's name or folder")
-    parser.add_argument("--run", type=Path, required=True, help="folder with the prepared data")
-    parser.add_argument("--draws", type=int, default=350)
-    parser.add_argument("--ridge", type=float, default=1.0)
-    parser.add_argument("--always", type=float, default=0.03)
-    parser.add_argument("--seed", type=int, default=1000, help="not one that masks will be drawn with to be judged")
-    arguments = parser.parse_args()
+    # The default seed is not one that masks will be drawn with to be judged.
+    command = parser(__doc__, "config", "bundle", "run", seed=1000)
+    command.add_argument("--draws", type=int, default=350)
+    command.add_argument("--ridge", type=float, default=1.0)
+    command.add_argument("--always", type=float, default=0.03)
+    arguments = command.parse_args()
     with one_sentence():
         configuration, bundle = read_configuration(arguments.config), find_bundle(arguments.bundle)
         spec = bundle.specification

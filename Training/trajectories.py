@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -34,6 +33,7 @@ from Training.configuration import Configuration, Phase
 from Training.controlnet import Steering
 from Training.datasets import Cases
 from Training.engine import Options
+from Training.files import whole_file, write_text
 from Training.latents import check_latents
 from Training.sampling import sample_latents
 
@@ -108,9 +108,8 @@ def make_trajectories(configuration: Configuration, options: Options, device: to
             print(f"{PHASE}: {len(missing) - count} of {phase.trajectories} trajectories are still to be made; run it again", flush=True)
             return False
         state = _answered(teacher, items[number]["image"], phase, options.seed, number)
-        partial = folder / f"{number:05d}.part"  # no other process makes this one
-        torch.save(state, partial)
-        os.replace(partial, _path(folder, number))
+        with whole_file(_path(folder, number)) as partial:
+            torch.save(state, partial)
         if count % 10 == 0 or number == missing[-1]:
             pace = (time.monotonic() - begun) / (count + 1)
             size = sum(path.stat().st_size for path in folder.glob("*.pt")) / 1e6
@@ -196,7 +195,4 @@ def _check_record(folder: Path, purpose: dict[str, Any]) -> None:
                 f"{folder.parent} and distil anew"
             )
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f"{RECORD}.{os.getpid()}.part"  # several processes may begin at once
-    partial.write_text(json.dumps(purpose, indent=1), encoding="utf-8")
-    os.replace(partial, path)
+    write_text(path, json.dumps(purpose, indent=1))

@@ -1,17 +1,13 @@
 """A real lesion, cut from one patient, set at its own place into another brain.
 
 292 lesions come as small crops without their brains; whole cases are few. A transplant gives each lesion many brains and
-the network whole-head context. The seam is soft and the tissue around the lesion is matched in intensity. Shrunk and set
-anywhere, the same crops are the small lesions that the whole cases lack.
+the network whole-head context. The seam is soft and the tissue around the lesion is matched in intensity.
 """
 
 from __future__ import annotations
 
 import numpy as np
 from scipy import ndimage
-
-VISIBLE, FEWEST_VOXELS = 0.4, 8
-"""A lesion stands out by this much, in prepared values (z-scores over `intensity.scale`), and by so many voxels."""
 
 
 def transplant(
@@ -48,39 +44,6 @@ def transplant(
     image[(..., *there)] = around * (1 - weight) + piece * weight
     regions[(..., *there)] = np.where(weight > 0.5, labels, regions[(..., *there)])
     return image, regions
-
-
-def shrunk(patch: dict[str, np.ndarray], zoom: float, place: np.ndarray, limit: np.ndarray, spacing: np.ndarray) -> dict[str, np.ndarray]:
-    """A lesion crop made smaller, to be set elsewhere.
-
-    Args:
-        patch: as `transplant` takes it.
-        zoom: its new size as a share of the old one, 0 to 1.
-        place: (3,) voxel of the host that its middle is wanted at.
-        limit: (3,) the host's shape.
-        spacing: mm.
-    """
-    tissue = (patch["image"] != 0).any(axis=0)
-    # Some blur only: what is as fine as a rim would be averaged away by the whole of what aliasing asks for.
-    blur = 0.3 * (1.0 / zoom - 1.0)
-    image = np.stack([ndimage.zoom(ndimage.gaussian_filter(one, blur), zoom, order=1) for one in patch["image"]])
-    regions = np.stack([ndimage.zoom(ndimage.gaussian_filter(one, blur), zoom, order=1) for one in patch["regions"]])
-    kept = ndimage.zoom(tissue.astype(np.float32), zoom, order=1) > 0.99
-    inside = ndimage.zoom(patch["inside"].astype(np.float32), zoom, order=1) > 0.99
-    return {"image": image * kept, "regions": regions, "inside": inside, "centre": (place - limit / 2) * spacing}
-
-
-def stands_out(image: np.ndarray, lesion: np.ndarray) -> bool:
-    """Whether a lesion differs from what is around it in some sequence, on average by `VISIBLE`. What cannot be seen teaches doubt.
-
-    Args:
-        image: (S, X, Y, Z), background 0.
-        lesion: (X, Y, Z) bool.
-    """
-    around = ndimage.binary_dilation(lesion, iterations=4) & ~ndimage.binary_dilation(lesion, iterations=1) & (image != 0).any(axis=0)
-    if lesion.sum() < FEWEST_VOXELS or around.sum() < FEWEST_VOXELS:
-        return False
-    return bool(np.abs(image[:, lesion].mean(axis=1) - image[:, around].mean(axis=1)).max() >= VISIBLE)
 
 
 def _seam(lesion: np.ndarray, inside: np.ndarray) -> np.ndarray:

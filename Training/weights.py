@@ -9,19 +9,17 @@ and learning rate, because half precision and a lost optimiser state cannot cont
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
 from LDMSegLib.errors import InputError
-from Training.checkpoints import START, read_checkpoint
-from Training.command import one_sentence
+from Training.checkpoints import CHECKPOINT, START, read_checkpoint
+from Training.command import one_sentence, parser
+from Training.files import whole_file
 
 SUFFIX = ".safetensors"
 
@@ -42,10 +40,9 @@ def save_weights(run: Path, phase: str, folder: Path) -> Path:
         raise InputError(f"{run} holds no trained {phase}, expected a checkpoint; train it first or name another --run")
     weights = {key: _half(value).contiguous() for key, value in (checkpoint["averaged"] or checkpoint["model"]).items()}
     about = {key: json.dumps(checkpoint[key]) for key in ("step", "steps", "extras")}
-    folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{phase}{SUFFIX}"
-    save_file(weights, target.with_suffix(".part"), metadata=about)
-    os.replace(target.with_suffix(".part"), target)
+    with whole_file(target) as partial:
+        save_file(weights, partial, metadata=about)
     return target
 
 
@@ -58,23 +55,17 @@ def restore_weights(folder: Path, run: Path) -> list[str]:
     restored = []
     for path in sorted(folder.glob(f"*{SUFFIX}")):
         target = run / path.stem
-        if (target / "checkpoint.pt").exists() or (target / START).exists():
+        if (target / CHECKPOINT).exists() or (target / START).exists():
             continue
         with safe_open(path, "pt") as file:
             weights = {key: _single(file.get_tensor(key)) for key in file.keys()}  # noqa: SIM118 -- it is no dict
             about = {key: json.loads(value) for key, value in file.metadata().items()}
-        target.mkdir(parents=True, exist_ok=True)
-        if about["step"] < about["steps"]:
-            _write(target / START, weights)
-        else:
-            _write(target / "checkpoint.pt", {**about, "model": weights, "averaged": None, "updates": 0, "optimiser": None})
+        finished = about["step"] >= about["steps"]
+        state = {**about, "model": weights, "averaged": None, "updates": 0, "optimiser": None} if finished else weights
+        with whole_file(target / (CHECKPOINT if finished else START)) as partial:
+            torch.save(state, partial)
         restored.append(path.stem)
     return restored
-
-
-def _write(path: Path, state: Any) -> None:
-    torch.save(state, path.with_suffix(".part"))
-    os.replace(path.with_suffix(".part"), path)
 
 
 def _half(value: torch.Tensor) -> torch.Tensor:
@@ -87,16 +78,15 @@ def _single(value: torch.Tensor) -> torch.Tensor:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["save", "restore"])
-    parser.add_argument("--run", type=Path, required=True)
-    parser.add_argument("--folder", type=Path, required=True, help="of the half-precision files")
-    arguments = parser.parse_args()
+    command = parser(__doc__, "run")
+    command.add_argument("what", choices=["save", "restore"])
+    command.add_argument("--folder", type=Path, required=True, help="of the half-precision files")
+    arguments = command.parse_args()
     with one_sentence():
         if arguments.what == "restore":
             done = restore_weights(arguments.folder, arguments.run)
         else:
-            phases = sorted(path.parent.name for path in arguments.run.glob("*/checkpoint.pt"))
+            phases = sorted(path.parent.name for path in arguments.run.glob(f"*/{CHECKPOINT}"))
             done = [save_weights(arguments.run, phase, arguments.folder).name for phase in phases]
     print(", ".join(done) or "nothing to do")
 

@@ -18,14 +18,11 @@ from LDMSegLib.io.printable import printable
 from LDMSegLib.preprocessing import quality
 from LDMSegLib.preprocessing.case import Case, no_overlap
 from LDMSegLib.sequences import naming
-from LDMSegLib.spatial import foreground, geometry
+from LDMSegLib.spatial import foreground, grids
+from LDMSegLib.spatial.limits import FULL_COVERAGE, NO_OVERLAP_DICE
+from LDMSegLib.spatial.resampling import resample_to
 from LDMSegLib.spatial.volume import Volume
 from LDMSegLib.specification import Sequence
-
-# Less than this and the brains are in different places altogether: nothing a registration note would mend.
-_NO_OVERLAP_DICE = 0.02
-# Below this share of the reference's field of view the warning says how much of it an image covers.
-_FULL_COVERAGE = 0.95
 
 
 class Sequences(Protocol):
@@ -48,7 +45,7 @@ class Images:
 def load_case(paths: Mapping[str, str | Path], specification: Sequences, id: str | None = None) -> Case:
     """Read a case and bring all its sequences onto the reference's grid.
 
-    A grid within geometry.SAME_GRID_MM of the reference's is the same grid: its values are used as they are, also where
+    A grid within SAME_GRID_MM (spatial/limits.py) of the reference's is the same grid: its values are used as they are, also where
     its axes are stored in another order. Any other is resampled linearly in world space, with a warning.
 
     Args:
@@ -164,17 +161,20 @@ def _onto(name: str, volume: Volume, reference: str, target: Volume) -> tuple[Vo
     """The volume on the target's grid, and what to tell about it."""
     if volume is target:
         return volume, []
-    array, affine = geometry.aligned_axes(volume.array, volume.affine, target.affine)
-    if geometry.same_grid(affine, array.shape, target.affine, target.shape):
+    array, affine = grids.aligned_axes(volume.array, volume.affine, target.affine)
+    if grids.same_grid(affine, array.shape, target.affine, target.shape):
         return replace(volume, array=np.ascontiguousarray(array), affine=target.affine), []
-    covered = geometry.coverage(volume.affine, volume.shape, target.affine, target.shape)
+    covered = grids.coverage(volume.affine, volume.shape, target.affine, target.shape)
     if covered == 0.0:
         raise no_overlap(name, volume, reference, target)
-    moved = geometry.resample_to(volume.array, volume.affine, target.affine, target.shape)
+    moved = resample_to(volume.array, volume.affine, target.affine, target.shape)
+    # Averaging over larger voxels must not widen a brain: what holds no brain at its centre stays background.
+    shown = resample_to((volume.array != 0).astype(np.float32), volume.affine, target.affine, target.shape, smooth=False)
+    moved[shown == 0] = 0
     if not moved.any():
         raise no_overlap(name, volume, reference, target)
-    how = geometry.difference(volume.affine, volume.shape, target.affine, target.shape)
-    part = f", covering {covered:.0%} of its field of view" if covered < _FULL_COVERAGE else ""
+    how = grids.difference(volume.affine, volume.shape, target.affine, target.shape)
+    part = f", covering {covered:.0%} of its field of view" if covered < FULL_COVERAGE else ""
     note = f"{name} lies on another grid than {reference} and was resampled onto it: {how}{part}; check that the two are aligned"
     return replace(volume, array=moved, affine=target.affine), [note]
 
@@ -184,7 +184,7 @@ def _overlaps(volumes: Mapping[str, Volume], reference: str) -> list[str]:
         return []
     dice = {n: foreground.foreground_dice(v.array, volumes[reference].array) for n, v in volumes.items() if n != reference}
     for name, value in dice.items():
-        if value < _NO_OVERLAP_DICE:
+        if value < NO_OVERLAP_DICE:
             files = [f"{volumes[n].path or n} ({n})" for n in (name, reference)]
             raise InputError(
                 f"the brains in {files[0]} and {files[1]} do not overlap, expected images of one patient in one position; check that they "

@@ -8,7 +8,6 @@ matter. Contrasts are plausible, not physical. Everything follows from the seed.
 from __future__ import annotations
 
 import importlib.util
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,9 @@ import numpy as np
 from scipy import ndimage
 
 from LDMSegLib.errors import InputError, OutputError
-from LDMSegLib.spatial.geometry import resample_to
+from LDMSegLib.io.atomic_file import atomic_file
+from LDMSegLib.spatial.affine import BRATS_AFFINE
+from LDMSegLib.spatial.resampling import resample_to
 from LDMSegLib.spatial.volume import Volume
 
 NAME = "synthetic_patient"
@@ -26,7 +27,6 @@ DESCRIPTION = b"SYNTHETIC image, not a person"
 
 # The grid of the BraTS data: 1 mm, indices growing towards left, posterior, superior.
 SHAPE = (240, 240, 155)
-AFFINE = np.array([[-1.0, 0, 0, 0], [0, -1.0, 0, 239.0], [0, 0, 1.0, 0], [0, 0, 0, 1.0]])
 
 CORE, OEDEMA, RIM = 1, 2, 3
 
@@ -95,10 +95,10 @@ def synthetic_patient(seed: int = 0) -> SyntheticPatient:
         _add_tumour(rng, image[near], labels[near], tissues[0][near], tumour)
         if name == "t1c":
             image += 500.0 * vessels
-        volumes[name] = Volume(_finished(rng, image, brain), AFFINE.copy(), header=_header())
+        volumes[name] = Volume(_finished(rng, image, brain), BRATS_AFFINE.copy(), header=_header())
     full = np.zeros(SHAPE, dtype=np.uint8)
     full[_BOX] = labels
-    return SyntheticPatient(volumes, full, AFFINE.copy())
+    return SyntheticPatient(volumes, full, BRATS_AFFINE.copy())
 
 
 def write_synthetic_patient(folder: str | Path, seed: int = 0) -> dict[str, Path]:
@@ -126,13 +126,8 @@ def write_synthetic_patient(folder: str | Path, seed: int = 0) -> dict[str, Path
             image = nib.Nifti1Image(array, patient.affine, _header())
             image.set_data_dtype(array.dtype)
             written[name] = folder / f"{NAME}_{name}.nii.gz"
-            # Written beside and moved into place, so that a file is there in whole or not at all.
-            unfinished = folder / f".{NAME}_{name}.{os.getpid()}.nii.gz"
-            try:
+            with atomic_file(written[name], ending=".nii.gz") as unfinished:
                 nib.save(image, unfinished)
-                os.replace(unfinished, written[name])
-            finally:
-                unfinished.unlink(missing_ok=True)
     except OSError as error:
         reason = error.strerror or str(error)
         raise OutputError(
@@ -315,5 +310,5 @@ def _header() -> nib.Nifti1Header:
     header = nib.Nifti1Header()
     header["descrip"] = DESCRIPTION
     header.set_xyzt_units("mm")
-    header.set_sform(AFFINE, code="aligned")
+    header.set_sform(BRATS_AFFINE, code="aligned")
     return header

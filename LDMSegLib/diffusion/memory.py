@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -41,7 +40,6 @@ def noticing_out_of_memory() -> Iterator[None]:
 
 def release(device: torch.device) -> None:
     """Return unused cached memory to the device. Call it outside the `except` block: there the traceback holds the tensors."""
-    gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()
     elif device.type == "mps":

@@ -54,26 +54,6 @@ class RunningStatistics:
         # (x - old mean)(x - new mean) = deviation^2 (n - 1) / n
         self._squares.addcmul_(deviation, deviation, value=(self.count - 1) / self.count)
 
-    @_plain
-    def merge(self, other: RunningStatistics) -> None:
-        """Take in all members of another, as if they had been added here (Chan, Golub & LeVeque 1983, eq. 2.1); it is not changed.
-
-        Raises:
-            ValueError: the members' shapes differ.
-        """
-        if other._mean is None:
-            return
-        if self._mean is None:
-            self._mean, self._squares, self.count = other._mean.clone(), other._squares.clone(), other.count
-            return
-        self._check(other._mean.shape)
-        total = self.count + other.count
-        deviation = other._mean.to(self._mean.device) - self._mean
-        self._mean.add_(deviation, alpha=other.count / total)
-        self._squares.add_(other._squares.to(self._mean.device))
-        self._squares.addcmul_(deviation, deviation, value=self.count * other.count / total)
-        self.count = total
-
     @property
     @_plain
     def mean(self) -> Tensor:

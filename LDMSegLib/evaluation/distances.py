@@ -14,6 +14,7 @@ from scipy.spatial.distance import cdist, pdist
 from scipy.stats import wasserstein_distance
 
 from LDMSegLib.evaluation.calibration import auroc
+from LDMSegLib.evaluation.logistic import FREE, fit_logistic
 
 
 @dataclass(frozen=True)
@@ -132,14 +133,14 @@ def classifier_auc(a: np.ndarray, b: np.ndarray, folds: int = 5, ridge: float = 
     if min(len(a), len(b)) < folds:
         raise ValueError(f"sets of {len(a)} and {len(b)} cases given, expected at least {folds} in each for as many folds")
     rng = np.random.default_rng(seed)
-    x = np.concatenate([a, b])
+    x = np.column_stack([np.concatenate([a, b]), np.ones(len(a) + len(b))])
     y = np.repeat([0.0, 1.0], [len(a), len(b)])
+    penalty = np.append(np.full(x.shape[1] - 1, ridge), FREE)
     fold = np.concatenate([rng.permutation(np.arange(len(rows)) % folds) for rows in (a, b)])
     scores = []
     for k in range(folds):
         seen = fold != k
-        weights = logistic_regression(x[seen], y[seen], ridge)
-        scores.append(auroc(x[~seen] @ weights[:-1], y[~seen] > 0.5))
+        scores.append(auroc(x[~seen] @ fit_logistic(x[seen], y[seen], penalty), y[~seen] > 0.5))
     return float(np.mean(scores))
 
 
@@ -177,29 +178,3 @@ def _mean_sd(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     mean = filled.sum(axis=0) / count
     sd = np.sqrt((np.where(known, rows - mean, 0.0) ** 2).sum(axis=0) / count)
     return mean, np.where(sd > 1e-9 * np.maximum(np.abs(mean), 1.0), sd, 1.0)
-
-
-def logistic_regression(x: np.ndarray, y: np.ndarray, ridge: float) -> np.ndarray:
-    """Ridge logistic regression by Newton's method.
-
-    Args:
-        x: (n, features), standardised, no NaN.
-        y: (n,), 0 or 1.
-        ridge: Weight of the squared coefficients.
-
-    Returns:
-        (features + 1,): coefficients, and last the intercept, which is not penalised.
-    """
-    x = np.column_stack([x, np.ones(len(x))])
-    penalty = np.full(x.shape[1], ridge)
-    penalty[-1] = 1e-6
-    weights = np.zeros(x.shape[1])
-    for _ in range(50):
-        p = 1 / (1 + np.exp(-np.clip(x @ weights, -30, 30)))
-        gradient = x.T @ (p - y) + penalty * weights
-        curvature = (x * (p * (1 - p))[:, None]).T @ x + np.diag(penalty)
-        step = np.linalg.solve(curvature, gradient)
-        weights -= step
-        if np.abs(step).max() < 1e-8:
-            break
-    return weights

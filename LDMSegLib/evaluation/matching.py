@@ -19,7 +19,7 @@ from LDMSegLib.io.atomic_folder import PROVENANCE, is_result
 from LDMSegLib.io.nifti_in import read_label_map
 from LDMSegLib.io.printable import printable
 from LDMSegLib.sequences.naming import ENDINGS, natural, stem
-from LDMSegLib.spatial.geometry import aligned_axes, difference, same_grid
+from LDMSegLib.spatial.grids import aligned_axes, difference, same_grid
 from LDMSegLib.spatial.volume import Volume
 from LDMSegLib.specification import Specification
 

@@ -1,7 +1,7 @@
-"""A result folder that is either complete or not there.
+"""A folder, of a result or a bundle, that is either complete or not there.
 
 Everything is written into a hidden sibling, flushed to the disk and renamed into place, so a killed process leaves the
-old result or none. Only a folder that is empty, or that holds nothing but an earlier result of ours, is ever replaced:
+old one or none. A result only ever replaces a folder that is empty, or that holds nothing but an earlier result of ours:
 a user's other files are never removed.
 """
 
@@ -13,11 +13,12 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from LDMSegLib import GENERATOR
 from LDMSegLib.errors import OutputError
+from LDMSegLib.io.atomic_file import flush_to_disk
 
 PROVENANCE = "provenance.json"
 STALE_SECONDS = 3600
@@ -77,28 +78,26 @@ def result_folder(folder: str | Path, overwrite: bool = False) -> Iterator[Path]
         OutputError: It may not be replaced or cannot be written (disk full, no permission); nothing is left behind.
     """
     target = check_output(folder, overwrite)
-    made = _make_parents(target)
-    temporary = None
-    try:
-        temporary = _sibling(target, "new")
-        temporary.mkdir()
+    with _put_in_place(target, lambda: _refuse_to_replace(target, overwrite), "choose another folder with -o") as temporary:
         yield temporary
-        for file in temporary.iterdir():
-            _sync(file)
-        _sync(temporary)
-        _put_in_place(temporary, target, overwrite)
-    except BaseException as error:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
-        for parent in made:
-            with contextlib.suppress(OSError):
-                parent.rmdir()
-        if isinstance(error, OSError):
-            raise OutputError(
-                f"the result could not be written to '{target}' ({_reason(error)}) and nothing was left there; "
-                "free some space or choose another folder with -o"
-            ) from error
-        raise
+
+
+@contextlib.contextmanager
+def new_folder(folder: str | Path, overwrite: bool = False) -> Iterator[Path]:
+    """As `result_folder`, for a folder of any content: with `overwrite` it replaces whatever is there.
+
+    Raises:
+        OutputError: something is already there, or it cannot be written; nothing is left behind.
+    """
+    target = Path(os.path.abspath(folder))
+
+    def refuse() -> None:
+        if os.path.lexists(target) and not overwrite:
+            raise OutputError(f"'{target}' already exists, expected a new folder; choose another or delete it first")
+
+    refuse()
+    with _put_in_place(target, refuse, "choose another folder") as temporary:
+        yield temporary
 
 
 def is_result(folder: Path) -> bool:
@@ -178,40 +177,56 @@ def _recover(target: Path) -> None:
                 shutil.rmtree(entry, ignore_errors=True)
 
 
-def _make_parents(target: Path) -> list[Path]:
+def _make_parents(target: Path, advice: str) -> list[Path]:
     missing = [parent for parent in target.parents if not parent.exists()]
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"the folder '{target.parent}' cannot be made ({_reason(error)}); choose another one with -o") from None
+        raise OutputError(f"'{target}' cannot be written, as its folder cannot be made ({_reason(error)}); {advice}") from None
     return missing
 
 
-def _put_in_place(temporary: Path, target: Path, overwrite: bool) -> None:
-    if not os.path.lexists(target):
-        os.rename(temporary, target)
-    else:
-        # looked at again: the work took minutes, and something may have been put there meanwhile
-        _refuse_to_replace(target, overwrite)
-        aside = _sibling(target, "old")
-        os.rename(target, aside)
-        try:
-            os.rename(temporary, target)
-        except OSError:
-            os.rename(aside, target)
-            raise
-        shutil.rmtree(aside, ignore_errors=True)
-    _sync(target.parent)
-
-
-def _sync(path: Path) -> None:
-    if path.is_dir() and os.name == "nt":
-        return  # Windows cannot open a folder to flush it
-    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+@contextlib.contextmanager
+def _put_in_place(target: Path, refuse: Callable[[], None], advice: str) -> Iterator[Path]:
+    """A temporary folder that becomes `target` when the block ends well; `refuse` raises where that may not be replaced."""
+    made = _make_parents(target, advice)
+    temporary = _sibling(target, "new")
     try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        temporary.mkdir()
+        yield temporary
+        for path in (*temporary.rglob("*"), temporary):
+            flush_to_disk(path)
+        # looked at again: the work took minutes, and something may have been put there meanwhile
+        refuse()
+        _exchange(temporary, target)
+    except BaseException as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        for parent in made:
+            with contextlib.suppress(OSError):
+                parent.rmdir()
+        if isinstance(error, OSError):
+            raise OutputError(
+                f"'{target}' cannot be written ({_reason(error)}) and nothing was left there; free some space or {advice}"
+            ) from error
+        raise
+
+
+def _exchange(temporary: Path, target: Path) -> None:
+    if not os.path.lexists(target):
+        temporary.rename(target)
+    else:
+        aside = _sibling(target, "old")
+        target.rename(aside)
+        try:
+            temporary.rename(target)
+        except OSError:
+            aside.rename(target)
+            raise
+        if aside.is_dir() and not aside.is_symlink():
+            shutil.rmtree(aside, ignore_errors=True)
+        else:
+            aside.unlink()
+    flush_to_disk(target.parent)
 
 
 def _reason(error: OSError) -> str:

@@ -18,6 +18,7 @@ import numpy as np
 
 from LDMSegLib.errors import InputError
 from LDMSegLib.io.dicom_text import Text, Unwritable
+from LDMSegLib.spatial.affine import LPS_TO_RAS
 
 _TRIAL = ("ClinicalTrialSponsorName", "ClinicalTrialProtocolID", "ClinicalTrialSubjectID")
 _TRIAL_NAMES = ("ClinicalTrialProtocolName", "ClinicalTrialSiteID", "ClinicalTrialSiteName")
@@ -180,7 +181,7 @@ def _affine(position: list[float], orientation: list[float], spacing: list[float
     turn = np.array(orientation)
     affine[:3, 0], affine[:3, 1] = turn[:3] * spacing[1], turn[3:] * spacing[0]
     affine[:3, 2], affine[:3, 3] = np.cross(turn[:3], turn[3:]), position
-    return np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine  # DICOM's LPS to RAS
+    return LPS_TO_RAS @ affine
 
 
 def _thickness(header: Any, affines: list[np.ndarray], notes: list[str]) -> float:

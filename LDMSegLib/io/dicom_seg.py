@@ -7,11 +7,9 @@ labels are added where asked for; the segments then overlap.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
 import logging
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,16 +17,15 @@ from typing import Any
 import numpy as np
 
 from LDMSegLib import __version__
-from LDMSegLib.errors import InputError, OutputError
-from LDMSegLib.io.atomic_file import check_file
+from LDMSegLib.errors import InputError
+from LDMSegLib.io.atomic_file import check_file, write_file
 from LDMSegLib.io.dicom_reference import derived_uid, refer_to_series
 from LDMSegLib.io.dicom_text import Unwritable
+from LDMSegLib.spatial.limits import SAME_GRID_MM
 from LDMSegLib.specification import Label, Region
 
 _log = logging.getLogger(__name__)
 
-# How far a voxel of the map may lie from the source's: more is another grid.
-SAME_GRID_MM = 0.1
 DISCLAIMER = "Research use only, not a medical device"
 SERIES_NUMBER = 9900
 PRIVATE_SCHEME = "99LDMSEG"
@@ -248,7 +245,7 @@ def write_dicom_seg(
         OutputError: it cannot be written, or is there already.
     """
     target = check_file(path, overwrite)
-    _save(DicomSegWriter(source_files, labels, regions, bundle).content(label_map, affine), target)
+    write_file(target, DicomSegWriter(source_files, labels, regions, bundle).content(label_map, affine))
     return target
 
 
@@ -263,16 +260,3 @@ def dicom_packages() -> tuple[Any, Any]:
             'writing DICOM SEG needs the package highdicom, which is not installed; install it by pip install "ldmseg[dicom]"'
         ) from None
     return highdicom, pydicom
-
-
-def _save(content: bytes, target: Path) -> None:
-    unfinished = target.parent / f".{target.name}.{os.getpid()}"
-    try:
-        unfinished.write_bytes(content)
-        os.replace(unfinished, target)
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise OutputError(f"'{target}' cannot be written ({reason}); choose another place or free some space") from error
-    finally:
-        with contextlib.suppress(OSError):
-            unfinished.unlink(missing_ok=True)

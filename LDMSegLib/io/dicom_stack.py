@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from LDMSegLib.io.dicom_slices import Slice
-from LDMSegLib.io.nifti_in import FEWEST_VOXELS, LARGEST_SPACING_MM, SMALLEST_EXTENT_MM, SMALLEST_SPACING_MM
+from LDMSegLib.spatial.affine import LPS_TO_RAS, spacing_of
+from LDMSegLib.spatial.limits import FEWEST_VOXELS, LARGEST_SPACING_MM, SMALLEST_EXTENT_MM, SMALLEST_SPACING_MM
 
 # Positions are written with few digits: what is closer than this is one place.
 SAME_PLACE_MM = 0.01
@@ -77,9 +78,9 @@ def stack(slices: list[Slice]) -> Stack:
     affine = np.eye(4)
     affine[:3, 0], affine[:3, 1], affine[:3, 2] = along_row * first.spacing[1], along_column * first.spacing[0], step
     affine[:3, 3] = positions[0]
-    affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine  # DICOM's LPS to RAS
+    affine = LPS_TO_RAS @ affine
     shape = (first.columns, first.rows, len(ordered))
-    _reject_size(shape, np.linalg.norm(affine[:3, :3], axis=0))
+    _reject_size(shape, spacing_of(affine))
     return Stack(tuple(ordered), shape, affine)
 
 

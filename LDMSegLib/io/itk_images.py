@@ -10,6 +10,7 @@ import numpy as np
 from LDMSegLib.errors import InputError
 from LDMSegLib.io.endings import ITK
 from LDMSegLib.optional import simpleitk
+from LDMSegLib.spatial.affine import LPS_TO_RAS
 
 
 def is_itk_image(path: Path) -> bool:
@@ -47,6 +48,6 @@ def read_itk_image(path: Path) -> nib.Nifti1Image:
     if image.GetDimension() == 3:
         affine[:3, :3] = np.array(image.GetDirection()).reshape(3, 3) * image.GetSpacing()
         affine[:3, 3] = image.GetOrigin()
-        affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine  # ITK's LPS to RAS
+        affine = LPS_TO_RAS @ affine
     array = sitk.GetArrayViewFromImage(image).T
     return nib.Nifti1Image(array.astype(np.float64 if array.dtype == np.int64 or array.dtype == np.uint64 else array.dtype), affine)

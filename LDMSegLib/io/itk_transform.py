@@ -11,7 +11,7 @@ import io
 import numpy as np
 from scipy.io import savemat
 
-_FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])
+from LDMSegLib.spatial.affine import LPS_TO_RAS
 
 
 def itk_text(matrix: np.ndarray) -> bytes:
@@ -31,5 +31,5 @@ def itk_matlab(matrix: np.ndarray) -> bytes:
 
 def _parameters(matrix: np.ndarray) -> np.ndarray:
     """ITK's twelve numbers: the linear part row by row, then the translation."""
-    back = _FLIP @ np.linalg.inv(np.asarray(matrix, dtype=np.float64)) @ _FLIP
+    back = LPS_TO_RAS @ np.linalg.inv(np.asarray(matrix, dtype=np.float64)) @ LPS_TO_RAS
     return np.concatenate([back[:3, :3].ravel(), back[:3, 3]])

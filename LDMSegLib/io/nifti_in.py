@@ -13,12 +13,9 @@ from nibabel.spatialimages import HeaderDataError
 
 from LDMSegLib.errors import InputError
 from LDMSegLib.io.itk_images import is_itk_image, read_itk_image
+from LDMSegLib.spatial.affine import spacing_of
+from LDMSegLib.spatial.limits import FEWEST_VOXELS, LARGEST_SPACING_MM, SMALLEST_EXTENT_MM, SMALLEST_SPACING_MM
 from LDMSegLib.spatial.volume import Volume
-
-SMALLEST_SPACING_MM = 0.1
-LARGEST_SPACING_MM = 20.0
-FEWEST_VOXELS = 8
-SMALLEST_EXTENT_MM = 30.0
 
 
 def read_volume(path: str | Path) -> Volume:
@@ -33,7 +30,7 @@ def read_volume(path: str | Path) -> Volume:
 
     Raises:
         InputError: missing, unreadable or damaged file, another format, not one 3-D grey-value image, NaN or infinite values,
-            constant image, a geometry that cannot be a head (see the constants of this module), or SimpleITK is needed and absent.
+            constant image, a geometry that cannot be a head (see spatial/limits.py), or SimpleITK is needed and absent.
     """
     volume = _read(Path(path).expanduser())
     _reject_constant(volume.path, volume.array)
@@ -140,7 +137,7 @@ def _affine(path: Path, image: nib.Nifti1Image, shape: tuple[int, int, int]) -> 
     if image.affine is None or not np.isfinite(image.affine).all():
         raise InputError(f"{path} has NaN or infinite numbers in its affine, expected a voxel-to-world matrix; repair the file's header")
     affine = np.array(image.affine, dtype=np.float64)
-    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    spacing = spacing_of(affine)
     # Of unit axes the determinant is their volume: 1 for a right-angled grid, 0 where it is flat.
     if spacing.min() == 0 or abs(np.linalg.det(affine[:3, :3] / spacing)) < 0.01:
         raise InputError(f"{path} has a singular affine (its voxels are flat), expected three distinct axes; repair the file's header")

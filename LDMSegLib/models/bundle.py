@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from LDMSegLib.errors import BundleError, OutputError
+from LDMSegLib.io.atomic_file import atomic_file
+from LDMSegLib.io.atomic_folder import new_folder
 from LDMSegLib.io.hashing import file_sha256
 from LDMSegLib.models.card import default_license, default_readme, standard_metadata
-from LDMSegLib.models.folder import written_at_once
 from LDMSegLib.models.layout import (
     CONFIGURATIONS,
     KEY,
@@ -150,7 +151,7 @@ def save_bundle(
     check_names(specification, configurations)
     tensors = _tensors(specification.name, configurations, networks, fp16)
     texts = {LICENSE: default_license(), README: default_readme(specification), **(documents or {})}
-    with written_at_once(folder, overwrite) as partial:
+    with new_folder(folder, overwrite) as partial:
         for file in (METADATA, WEIGHTS, *texts):
             inside(partial, file).parent.mkdir(parents=True, exist_ok=True)
         # safetensors sorts its keys, so equal weights give an equal file and an equal hash.
@@ -183,12 +184,8 @@ def save_specification(bundle: Bundle, specification: Specification) -> Bundle:
     check_names(specification, bundle.configurations)
     described = {**bundle.metadata, KEY: to_dict(replace(specification, weights=bundle.specification.weights))}
     path = inside(bundle.folder, METADATA)
-    partial = path.with_name(path.name + ".part")
-    try:
+    with atomic_file(path, "make the bundle's folder writable or copy it") as partial:
         _write_json(partial, described)
-        os.replace(partial, path)
-    except OSError as error:
-        raise OutputError(f"'{path}' cannot be written ({error.strerror}); make the bundle's folder writable or copy it") from error
     return read_bundle(bundle.folder)
 
 

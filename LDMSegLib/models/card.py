@@ -9,19 +9,6 @@ from typing import Any
 
 from LDMSegLib.specification import Specification
 
-# The keys that the MONAI bundle specification calls mandatory (docs.monai.io, "MONAI Bundle Specification").
-MANDATORY = (
-    "version",
-    "monai_version",
-    "pytorch_version",
-    "numpy_version",
-    "required_packages_version",
-    "task",
-    "description",
-    "authors",
-    "copyright",
-    "network_data_format",
-)
 RESEARCH = "Research use only, not a medical device."
 REQUIRED = ("einops", "safetensors", "nibabel", "scipy")
 PAPER = "Latent ControlNet diffusion for tumour segmentation with an ensemble: see the citation in the LDMSeg repository."

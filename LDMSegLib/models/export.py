@@ -15,8 +15,8 @@ from typing import Any
 
 import torch
 
+from LDMSegLib.io.atomic_folder import new_folder
 from LDMSegLib.models.card import RESEARCH
-from LDMSegLib.models.folder import written_at_once
 from LDMSegLib.models.layout import CONFIGURATIONS, EXPORTED_KEY, LICENSE, METADATA, README, Bundle
 from LDMSegLib.models.networks import build
 from LDMSegLib.models.weights import load_networks
@@ -59,7 +59,7 @@ def export_monai(bundle: Bundle, folder: str | Path, overwrite: bool = False) ->
     whole = configurations.get("conditioning", {}).get("_target_") == EMBEDDING
     configurations, states = (_merged if whole else _apart)(configurations, states)
 
-    with written_at_once(folder, overwrite) as partial:
+    with new_folder(folder, overwrite) as partial:
         for file in (METADATA, "models/model.pt", README):
             (partial / file).parent.mkdir(parents=True, exist_ok=True)
         for name, state in states.items():

@@ -53,11 +53,6 @@ def build(configuration: Mapping[str, Any]) -> torch.nn.Module:
         raise BundleError(f"the bundle's arguments don't fit {target}: {error}; correct configs/inference.json") from error
 
 
-def build_all(configurations: Mapping[str, Mapping[str, Any]]) -> dict[str, torch.nn.Module]:
-    """Build every network of a bundle, by name."""
-    return {name: build(configuration) for name, configuration in configurations.items()}
-
-
 def start_from_unet(controlnet: torch.nn.Module, unet: torch.nn.Module) -> None:
     """Copy the UNet's encoder into the ControlNet, its starting point (Zhang et al. 2023, arXiv:2302.05543, section 3.1).
 

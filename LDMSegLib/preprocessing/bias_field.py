@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from LDMSegLib.optional import one_thread_each, simpleitk, workers
-from LDMSegLib.spatial.geometry import resample_to
+from LDMSegLib.spatial.resampling import resample_to
 from LDMSegLib.spatial.volume import Volume
 
 # Voxels this far apart are enough for a field that is smooth over centimetres; the splines get finer twice.

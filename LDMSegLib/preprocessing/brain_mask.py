@@ -9,11 +9,12 @@ from scipy import ndimage
 
 from LDMSegLib.errors import InputError
 from LDMSegLib.io.nifti_in import read_label_map
-from LDMSegLib.preprocessing.quality import LARGEST_CUT_CM2, largest_area_near_a_face
+from LDMSegLib.preprocessing.quality import largest_area_near_a_face
 from LDMSegLib.preprocessing.skull_strip import SUITS_DEEPBET
 from LDMSegLib.spatial.atlas import Space
 from LDMSegLib.spatial.foreground import largest_cut
-from LDMSegLib.spatial.geometry import resample_to
+from LDMSegLib.spatial.limits import LARGEST_CUT_CM2
+from LDMSegLib.spatial.resampling import resample_mask
 from LDMSegLib.spatial.volume import Volume
 
 # Beyond an average brain, by more than this, lay at most 4 mL of the brains of 24 prepared glioma cases (on voxels of 4 mm), and 25 mL
@@ -40,7 +41,7 @@ def given_mask(file: Path, volume: Volume, name: str) -> np.ndarray:
         InputError: the file cannot be read, or marks nothing there.
     """
     given = read_label_map(file)
-    mask = resample_to((given.array > 0).astype(np.float32), given.affine, volume.affine, volume.shape) > 0.5
+    mask = resample_mask(given.array > 0, given.affine, volume.affine, volume.shape)
     if not mask.any():
         raise InputError(
             f"the brain mask {file} marks nothing in {volume.path or name} ({name}), expected a mask "
@@ -78,7 +79,7 @@ def doubts_of_size(mask: np.ndarray, affine: np.ndarray, space: Space, whose: st
     """
     grid, shape = space.coarse(4.0)
     beyond = ndimage.distance_transform_edt(~space.inside(grid, shape), sampling=4.0) > BEYOND_MM
-    found = resample_to(mask.astype(np.float32), affine, grid, shape) > 0.5
+    found = resample_mask(mask, affine, grid, shape)
     millilitres = np.count_nonzero(found & beyond) * 4.0**3 / 1000.0
     if millilitres <= MOST_BEYOND_ML:
         return []

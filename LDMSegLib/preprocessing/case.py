@@ -10,7 +10,7 @@ import numpy as np
 from LDMSegLib.errors import InputError
 from LDMSegLib.preprocessing.mirrored import turned_axis
 from LDMSegLib.sequences.identified import Identified
-from LDMSegLib.spatial import geometry
+from LDMSegLib.spatial import grids
 from LDMSegLib.spatial.volume import Volume
 
 
@@ -79,7 +79,7 @@ class Case:
 
 def no_overlap(name: str, volume: Volume, reference: str, target: Volume) -> InputError:
     """What to raise where the headers put two images in different places altogether."""
-    how = geometry.difference(volume.affine, volume.shape, target.affine, target.shape)
+    how = grids.difference(volume.affine, volume.shape, target.affine, target.shape)
     way = turned_axis(volume, target)
     if way:
         return InputError(

@@ -9,7 +9,7 @@ import numpy as np
 
 from LDMSegLib.errors import InputError
 from LDMSegLib.preprocessing.case import NativeSpace
-from LDMSegLib.spatial.geometry import resample_inside, resample_to
+from LDMSegLib.spatial.resampling import resample_inside, resample_mask, resample_to
 from LDMSegLib.spatial.volume import Volume
 
 
@@ -66,7 +66,7 @@ class CoregisteredSeries:
             other: volume.array if other == name else self._on(target, back @ self.onto[other], volume)
             for other, volume in self.volumes.items()
         }
-        there = self._on(target, back, Volume(brain.astype(np.float32), self.fixed.affine)) > 0.5
+        there = resample_mask(brain, back @ self.fixed.affine, target.affine, target.shape)
         return NativeSpace(name, target, to_space @ self.onto[name], there, images)
 
     @staticmethod

@@ -16,7 +16,7 @@ from LDMSegLib.preprocessing.registration import Registration
 from LDMSegLib.preprocessing.registration_quality import DOUBTFUL
 from LDMSegLib.preprocessing.similarity import comparison
 from LDMSegLib.spatial.foreground import Findings
-from LDMSegLib.spatial.geometry import coverage
+from LDMSegLib.spatial.grids import coverage
 from LDMSegLib.spatial.volume import Volume
 
 # Of 36 pairs of sequences of 12 prepared glioma cases the mirror image agreed 0.24 to 0.70 times as well as the image itself

@@ -30,7 +30,7 @@ from LDMSegLib.preprocessing.similarity import AWAY_MM
 from LDMSegLib.preprocessing.skull_strip import find_brain, whole_brain
 from LDMSegLib.spatial.atlas import Space
 from LDMSegLib.spatial.foreground import Findings
-from LDMSegLib.spatial.geometry import resample_to
+from LDMSegLib.spatial.resampling import resample_mask, resample_to
 from LDMSegLib.spatial.volume import Volume
 
 
@@ -154,7 +154,7 @@ class _Work:
 
     def prepared(self, id: str, missing: tuple[str, ...], options: PreparationOptions) -> Prepared:
         grid, shape = self.space.affine, self.space.shape
-        brain = resample_to(self.mask.astype(np.float32), self.to_space @ self.fixed.affine, grid, shape) > 0.5
+        brain = resample_mask(self.mask, self.to_space @ self.fixed.affine, grid, shape)
         empty = {name: self.findings[name].background or 0.0 for name in self.volumes}
         volumes = self.images.inside(brain, grid, self.to_space, empty)
         even = self._bias_corrected(volumes, brain, options.threads)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from LDMSegLib.errors import InputError
-from LDMSegLib.preprocessing import quality
 from LDMSegLib.preprocessing.case import no_overlap
-from LDMSegLib.spatial import foreground, geometry
+from LDMSegLib.spatial import foreground, grids
 from LDMSegLib.spatial.foreground import Findings
+from LDMSegLib.spatial.limits import LEAST_FOREGROUND_DICE
 from LDMSegLib.spatial.volume import Volume
 
 AUTOMATIC, ALWAYS, NEVER = CHOICES = ("automatic", "always", "never")
@@ -80,7 +80,7 @@ def plan(volumes: Mapping[str, Volume], findings: Mapping[str, Findings], refere
     for name in apart:
         volume, target = volumes[name], volumes[reference]
         # Headers that disagree by more than a field of view are no movement of the patient: files were mixed up.
-        if geometry.coverage(volume.affine, volume.shape, target.affine, target.shape) == 0.0:
+        if grids.coverage(volume.affine, volume.shape, target.affine, target.shape) == 0.0:
             raise no_overlap(name, volume, reference, target)
     if apart:
         reasons.append(f"{', '.join(apart)} not where {reference} is")
@@ -90,8 +90,8 @@ def plan(volumes: Mapping[str, Volume], findings: Mapping[str, Findings], refere
 
 def _lies_on(volume: Volume, reference: Volume, found: Findings, wanted: Findings) -> bool:
     """Whether a sequence is on the reference's grid already, and its brain where the reference's is."""
-    array, affine = geometry.aligned_axes(volume.array, volume.affine, reference.affine)
-    if not geometry.same_grid(affine, array.shape, reference.affine, reference.shape):
+    array, affine = grids.aligned_axes(volume.array, volume.affine, reference.affine)
+    if not grids.same_grid(affine, array.shape, reference.affine, reference.shape):
         return False
     brains = [image != (value or 0.0) for image, value in ((array, found.background), (reference.array, wanted.background))]
-    return foreground.foreground_dice(*brains) >= quality.LEAST_FOREGROUND_DICE
+    return foreground.foreground_dice(*brains) >= LEAST_FOREGROUND_DICE

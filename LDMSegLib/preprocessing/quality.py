@@ -7,23 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from LDMSegLib.spatial.foreground import LARGEST_BRAIN_ML, Findings
-
-if TYPE_CHECKING:  # Slicer looks at its volumes with these checks before nibabel, which Volume needs, is installed
-    from LDMSegLib.spatial.volume import Volume
-
-# Measured on 24 preprocessed glioma cases: at least 81 % of the field of view is background, brains take 1.0 to 1.7 litres,
-# at most 20 cm² of brain lie on a face of the image, and the sequences' foregrounds agree with Dice 0.988 or better. On a
-# raw exam 3 to 10 % of the voxels are 0, and a head takes 4 litres and more.
-SMALLEST_BRAIN_ML = 600.0
-LARGEST_CUT_CM2 = 40.0
-LEAST_FOREGROUND_DICE = 0.9
-FEWEST_VALUES = 32
-MOST_NEGATIVE = 0.01
+from LDMSegLib.spatial.foreground import Findings
+from LDMSegLib.spatial.limits import (
+    FEWEST_VALUES,
+    LARGEST_BRAIN_ML,
+    LARGEST_CUT_CM2,
+    LEAST_FOREGROUND_DICE,
+    MOST_NEGATIVE,
+    SMALLEST_BRAIN_ML,
+)
+from LDMSegLib.spatial.volume import Volume
 
 
 def without_noise(volume: Volume, found: Findings) -> Volume:

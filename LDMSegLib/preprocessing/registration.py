@@ -16,6 +16,7 @@ from scipy import ndimage
 from LDMSegLib.errors import InputError
 from LDMSegLib.optional import simpleitk
 from LDMSegLib.preprocessing.similarity import BINS, averaged, comparison, distinctness
+from LDMSegLib.spatial.affine import LPS_TO_RAS
 from LDMSegLib.spatial.volume import Volume
 
 
@@ -37,7 +38,6 @@ RELAXATION = 0.9
 
 # Turns in degrees about each axis that a second attempt starts from.
 TURNS = (-20.0, 20.0)
-_FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +130,7 @@ def _straight(affine: np.ndarray) -> np.ndarray:
 
 def _image(sitk: Any, volume: Volume) -> Any:
     image = sitk.GetImageFromArray(np.ascontiguousarray(volume.array.T))
-    affine = _FLIP @ _straight(volume.affine)
+    affine = LPS_TO_RAS @ _straight(volume.affine)
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     image.SetSpacing([float(s) for s in spacing])
     image.SetOrigin([float(x) for x in affine[:3, 3]])
@@ -152,7 +152,7 @@ def _mass(volume: Volume) -> np.ndarray:
     """Centre of the brighter part, LPS mm."""
     array = volume.array
     index = np.array(ndimage.center_of_mass(array > array.mean()))
-    return (_FLIP @ volume.affine @ np.append(index, 1.0))[:3]
+    return (LPS_TO_RAS @ volume.affine @ np.append(index, 1.0))[:3]
 
 
 def _turned(sitk: Any, start: Any, axis: int, degrees: float) -> Any:
@@ -191,7 +191,7 @@ def _matrix(transform: Any, fixed: Volume, moving: Volume) -> np.ndarray:
     to_moving = np.eye(4)
     to_moving[:3, :3] = linear
     to_moving[:3, 3] = np.array(transform.GetTranslation()) + centre - linear @ centre
-    back = np.linalg.inv(_FLIP @ to_moving @ _FLIP)
+    back = np.linalg.inv(LPS_TO_RAS @ to_moving @ LPS_TO_RAS)
     fixed_exact = fixed.affine @ np.linalg.inv(_straight(fixed.affine))
     moving_exact = moving.affine @ np.linalg.inv(_straight(moving.affine))
     return fixed_exact @ back @ np.linalg.inv(moving_exact)

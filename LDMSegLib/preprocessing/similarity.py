@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from scipy import ndimage
 
-from LDMSegLib.spatial.geometry import resample_to
+from LDMSegLib.spatial.resampling import resample_to
 from LDMSegLib.spatial.volume import Volume
 
 BINS = 32
@@ -85,7 +85,8 @@ def comparison(
     grey, wanted = still.array[box], wanted[box]
 
     def compare(matrix: np.ndarray) -> float:
-        moved = resample_to(loose.array, matrix @ loose.affine, corner, grey.shape, fill=np.nan)
+        # Blocks were averaged already, and the limits of agreement were measured on images that are not smoothed further.
+        moved = resample_to(loose.array, matrix @ loose.affine, corner, grey.shape, fill=np.nan, smooth=False)
         where = wanted & np.isfinite(moved)
         if np.count_nonzero(where) < BINS**2:
             return 0.0

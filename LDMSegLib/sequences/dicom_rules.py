@@ -7,32 +7,10 @@ about any other.
 from __future__ import annotations
 
 from LDMSegLib.io.dicom_slices import Acquisition
-from LDMSegLib.sequences.names import sequences_in
-from LDMSegLib.sequences.reading import EITHER, UNCLEAR, WITH, WITHOUT, read
-from LDMSegLib.specification import Sequence
+from LDMSegLib.sequences.reading import read
 
 OTHER = ""
 """Given instead of a sequence or family where something else was recognised."""
-
-
-def from_words(words: tuple[str, ...], sequences: tuple[Sequence, ...]) -> tuple[str | None, str]:
-    """The one sequence that names and descriptions point at; the first text that tells counts.
-
-    Args:
-        words: texts, most telling first.
-        sequences: of the bundle's specification.
-
-    Returns:
-        (sequence name, the text it was read from); OTHER and the text where it names something that is none of them;
-        (None, "") where nothing is told.
-    """
-    for text in words:
-        found = sequences_in(text, sequences)
-        if found.other:
-            return OTHER, text
-        if len(found.names) == 1 or (found.names and found.reading.family == "t1"):
-            return found.names[0], text
-    return None, ""
 
 
 def contrast_of(words: tuple[str, ...]) -> tuple[str, str, str]:
@@ -45,11 +23,6 @@ def contrast_of(words: tuple[str, ...]) -> tuple[str, str, str]:
         if told.contrast and (k == 0 or told.family == "t1"):
             return told.contrast, text, told.why
     return "", words[0] if words else "", ""
-
-
-def contrast_in_words(words: tuple[str, ...]) -> bool | None:
-    """Whether the words say that contrast agent was given: True, False (they say it wasn't), None (nothing, both, or not clearly)."""
-    return {WITH: True, WITHOUT: False, EITHER: None, UNCLEAR: None, "": None}[contrast_of(words)[0]]
 
 
 def from_timing(a: Acquisition) -> tuple[str | None, str]:

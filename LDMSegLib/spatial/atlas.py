@@ -9,7 +9,8 @@ import nibabel as nib
 import numpy as np
 from scipy import ndimage
 
-from LDMSegLib.spatial.geometry import resample_to
+from LDMSegLib.spatial.affine import BRATS_AFFINE, BRATS_SHAPE, spacing_of
+from LDMSegLib.spatial.resampling import resample_to
 from LDMSegLib.spatial.volume import Volume
 
 _FOLDER = Path(__file__).parent / "reference_brain"
@@ -28,15 +29,15 @@ class Space:
 
     def coarse(self, mm: float) -> tuple[np.ndarray, tuple[int, int, int]]:
         """The same field of view in voxels of `mm`: affine (voxel→world RAS mm) and shape."""
-        steps = mm / np.linalg.norm(self.affine[:3, :3], axis=0)
+        steps = mm / spacing_of(self.affine)
         grid = self.affine @ np.diag([*steps, 1.0])
         grid[:3, 3] += self.affine[:3, :3] @ ((steps - 1) / 2)
         return grid, tuple(int(np.ceil(n / step)) for n, step in zip(self.shape, steps, strict=True))
 
     def inside(self, affine: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
         """(X, Y, Z) bool: the average brain without holes, on the grid given by `affine` (voxel→world RAS mm) and `shape`."""
-        array = resample_to(self.brain.array, self.brain.affine, affine, shape)
-        spacing = np.linalg.norm(np.asarray(affine)[:3, :3], axis=0).min()
+        array = resample_to(self.brain.array, self.brain.affine, affine, shape, smooth=False)
+        spacing = spacing_of(affine).min()
         closed = ndimage.binary_closing(array > _BRAIN * self.brain.array.max(), iterations=max(1, round(_GAPS_MM / spacing)))
         return ndimage.binary_fill_holes(closed)
 
@@ -45,8 +46,6 @@ def find_space(name: str) -> Space | None:
     """The space that a bundle's grid names; None for one that nothing is known of."""
     if name != "SRI24":
         return None
-    # The grid of the BraTS data: 1 mm, indices growing towards left, posterior, superior.
-    affine = np.array([[-1.0, 0, 0, 0], [0, -1.0, 0, 239.0], [0, 0, 1.0, 0], [0, 0, 0, 1.0]])
     image = nib.load(_FOLDER / "mni152_3mm.nii.gz")
     brain = Volume(np.asarray(image.dataobj, np.float32), np.array(image.affine, np.float64))
-    return Space(name, affine, (240, 240, 155), brain)
+    return Space(name, BRATS_AFFINE.copy(), BRATS_SHAPE, brain)

@@ -1,20 +1,17 @@
 """What one image shows as it is in its file: its background, its foreground, where that is cut, and whether it is a brain alone.
 
-A skull-stripped image has one constant value all around the brain. What the constants rest on is told in preprocessing/quality.py.
+A skull-stripped image has one constant value all around the brain. What the limits rest on is told in limits.py.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:  # Slicer measures its volumes with this before nibabel, which Volume needs, is installed
-    from LDMSegLib.spatial.volume import Volume
+from LDMSegLib.spatial.limits import LARGEST_BRAIN_ML, LEAST_BACKGROUND
+from LDMSegLib.spatial.volume import Volume
 
-LEAST_BACKGROUND = 0.15
-LARGEST_BRAIN_ML = 2300.0
 # A brain's cross-sections of slabs as thin as this many mm take no more than LARGEST_BRAIN_ML; of thinner ones in proportion less.
 WHOLE_BRAIN_MM = 100.0
 # What a program computed to be 0 is 0 to within this share of the brightness: less than any scanner's noise.
@@ -68,7 +65,7 @@ def _inspect(volume: Volume, background: float | None, noise: float) -> Findings
         values=len(np.unique(sample)),
         negative_share=float((sample < min(0.0, background or 0.0)).mean()) if sample.size else 0.0,
         oriented=_oriented(volume),
-        thinnest_mm=float((np.linalg.norm(volume.affine[:3, :3], axis=0) * array.shape).min()),
+        thinnest_mm=float((np.asarray(volume.spacing) * array.shape).min()),
         noise=noise,
     )
 

@@ -7,17 +7,18 @@ trilinear interpolation, which keeps them in [0, 1] and keeps nested regions nes
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
 
 from LDMSegLib.errors import InputError
+from LDMSegLib.spatial.affine import spacing_of, transform_points
+from LDMSegLib.spatial.boxes import bounding_box
+from LDMSegLib.spatial.limits import LARGEST_EXTENT_MM
+from LDMSegLib.spatial.resampling import interpolate, resample_to
 from LDMSegLib.specification import Grid
-
-# A brain larger than the trained grid gets a larger grid, up to this many mm an axis: beyond it, it is not a brain.
-LARGEST_EXTENT_MM = 320.0
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class PlacedGrid:
     @property
     def spacing(self) -> tuple[float, float, float]:
         """Voxel size in mm."""
-        return tuple(float(s) for s in np.linalg.norm(self.affine[:3, :3], axis=0))
+        return tuple(float(s) for s in spacing_of(self.affine))
 
 
 def place(foreground: np.ndarray, affine: np.ndarray, grid: Grid) -> PlacedGrid:
@@ -73,21 +74,13 @@ def to_grid(array: np.ndarray, affine: np.ndarray, placed: PlacedGrid, backgroun
     Returns:
         float32 (X, Y, Z) on the model's grid.
     """
-    matrix = np.linalg.inv(affine) @ placed.affine
-    low, high = _source_box(matrix, placed.shape, array.shape)
-    box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
-    source = np.asarray(array[box], dtype=np.float32)
-    # Model voxel size counted in source voxels along each source axis.
-    ratio = np.abs(matrix[:3, :3]).max(axis=1)
-    # Two boxes of widths 1 and r differ in variance by (r² - 1) / 12: the Gaussian that turns one into the other.
-    sigma = np.sqrt(np.maximum(ratio**2 - 1.0, 0.0) / 12.0)
-    if (sigma > 0.05).any():
-        source = ndimage.gaussian_filter(source, sigma, mode="nearest", truncate=3.0)
-    return _affine_transform(source, _shifted(matrix, low), placed.shape, background)
+    return resample_to(np.asarray(array, dtype=np.float32), affine, placed.affine, placed.shape, background)
 
 
 def from_grid(array: np.ndarray, placed: PlacedGrid, affine: np.ndarray, shape: Sequence[int]) -> np.ndarray:
     """Bring channels on the model's grid back onto a case's grid by trilinear interpolation, zero outside.
+
+    A voxel gets the probability at its centre, also where it is larger than the model's.
 
     Args:
         array: (C, X, Y, Z) on the model's grid.
@@ -101,83 +94,28 @@ def from_grid(array: np.ndarray, placed: PlacedGrid, affine: np.ndarray, shape: 
     matrix = np.linalg.inv(placed.affine) @ affine
     out = np.zeros((array.shape[0], *shape), dtype=np.float32)
     for channel, target in zip(np.asarray(array, dtype=np.float32), out, strict=True):
-        occupied = np.argwhere(channel > 0)
-        if not len(occupied):
-            continue
         # Only where this channel says anything: the rest of the volume is zero already.
-        first, last = occupied.min(axis=0) - 1, occupied.max(axis=0) + 1
-        low, high = _target_box(np.linalg.inv(matrix), first, last, shape)
-        if (high <= low).any():
+        box = bounding_box(channel > 0)
+        low, high = (0, 0) if box is None else _reached(np.linalg.inv(matrix), box, shape)
+        if np.any(high <= low):
             continue
-        box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
-        target[box] = _affine_transform(channel, _shifted_output(matrix, low), tuple(high - low), 0.0)
+        part = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+        corner = matrix.copy()
+        corner[:3, 3] = transform_points(matrix, low)
+        target[part] = interpolate(channel, corner, tuple(high - low), 0.0, np.float32)
     return out
 
 
-def _affine_transform(source: np.ndarray, matrix: np.ndarray, shape: Sequence[int], background: float) -> np.ndarray:
-    """Linear resampling; `matrix` maps output voxels to source voxels. Parallel axes take scipy's faster diagonal path."""
-    linear, offset = matrix[:3, :3], matrix[:3, 3]
-    # Not scipy's "constant": that blanks a whole face whose coordinate is off by rounding, -1e-12 instead of 0.
-    outside = {"mode": "grid-constant", "cval": background}
-    order = np.abs(linear).argmax(axis=1)
-    parallel = sorted(order) == [0, 1, 2] and np.count_nonzero(np.abs(linear) > 1e-6 * np.abs(linear).max()) == 3
-    if not parallel:
-        return ndimage.affine_transform(source, linear, offset, output_shape=tuple(shape), output=np.float32, order=1, **outside)
-    # Source axis i runs along output axis order[i]: put the source's axes in output order, then only scale and shift.
-    arranged = source.transpose(np.argsort(order))
-    scale = linear[np.argsort(order), [0, 1, 2]]
-    shift = offset[np.argsort(order)]
-    for axis in range(3):
-        if scale[axis] < 0:  # scipy's diagonal path wants positive steps
-            arranged = np.flip(arranged, axis)
-            shift[axis] = arranged.shape[axis] - 1 - shift[axis]
-            scale[axis] = -scale[axis]
-    return ndimage.affine_transform(arranged, scale, shift, output_shape=tuple(shape), output=np.float32, order=1, **outside)
-
-
 def _world_bounds(foreground: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    low, high = [], []
-    for axis in range(3):
-        line = np.flatnonzero(foreground.any(axis=tuple(a for a in range(3) if a != axis)))
-        if not len(line):
-            raise InputError("the images are empty (every voxel is zero), expected a brain; check that the right files were given")
-        low.append(line[0] - 0.5)
-        high.append(line[-1] + 0.5)
-    corners = _corners(np.array(low), np.array(high))
-    world = corners @ affine[:3, :3].T + affine[:3, 3]
+    box = bounding_box(foreground)
+    if box is None:
+        raise InputError("the images are empty (every voxel is zero), expected a brain; check that the right files were given")
+    world = transform_points(affine, np.array(list(itertools.product(*[(part.start - 0.5, part.stop - 0.5) for part in box]))))
     return world.min(axis=0), world.max(axis=0)
 
 
-def _corners(low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    choice = np.array(np.meshgrid([0, 1], [0, 1], [0, 1], indexing="ij")).reshape(3, -1).T
-    return np.where(choice == 1, high, low)
-
-
-def _mapped_box(matrix: np.ndarray, low: np.ndarray, high: np.ndarray, margin: int, shape: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-    corners = _corners(low, high) @ matrix[:3, :3].T + matrix[:3, 3]
-    first = np.floor(corners.min(axis=0)).astype(int) - margin
-    last = np.ceil(corners.max(axis=0)).astype(int) + margin + 1
-    return np.clip(first, 0, shape), np.clip(last, 0, shape)
-
-
-def _source_box(matrix: np.ndarray, output_shape: Sequence[int], source_shape: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-    """The part of the source that the output can see, with room for the smoothing; never empty."""
-    low, high = _mapped_box(matrix, np.zeros(3), np.asarray(output_shape) - 1.0, 4, source_shape)
-    low = np.minimum(low, np.asarray(source_shape) - 1)
-    return low, np.maximum(high, low + 1)
-
-
-def _target_box(matrix: np.ndarray, first: np.ndarray, last: np.ndarray, shape: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-    return _mapped_box(matrix, first.astype(float), last.astype(float), 1, shape)
-
-
-def _shifted(matrix: np.ndarray, low: np.ndarray) -> np.ndarray:
-    shifted = matrix.copy()
-    shifted[:3, 3] -= low
-    return shifted
-
-
-def _shifted_output(matrix: np.ndarray, low: np.ndarray) -> np.ndarray:
-    shifted = matrix.copy()
-    shifted[:3, 3] = matrix[:3, :3] @ low + matrix[:3, 3]
-    return shifted
+def _reached(matrix: np.ndarray, box: tuple[slice, ...], shape: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """The part of a grid that a box of the model's reaches: its first voxel, and the one after the last."""
+    index = transform_points(matrix, np.array(list(itertools.product(*[(part.start - 1, part.stop) for part in box]))))
+    low = np.clip(np.floor(index.min(axis=0)).astype(int) - 1, 0, shape)
+    return low, np.clip(np.ceil(index.max(axis=0)).astype(int) + 2, 0, shape)

@@ -1,4 +1,4 @@
-"""One image and where it lies in the patient."""
+"""One image and where it lies in the patient. Needs numpy alone, as `affine` does."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
+
+from LDMSegLib.spatial.affine import axis_codes, spacing_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,15 +32,9 @@ class Volume:
     @property
     def spacing(self) -> tuple[float, float, float]:
         """Voxel size in mm along each array axis."""
-        return tuple(float(s) for s in np.linalg.norm(self.affine[:3, :3], axis=0))
+        return tuple(float(s) for s in spacing_of(self.affine))
 
     @property
     def orientation(self) -> str:
         """Which way each array axis runs, e.g. "LPS" where indices grow towards left, posterior and superior."""
-        return "".join(nib.aff2axcodes(self.affine))
-
-    def describe(self) -> str:
-        """Size, spacing and orientation for a person, e.g. "240×240×155 voxels of 1×1×1 mm, LPS"."""
-        voxels = "×".join(str(n) for n in self.shape)
-        size = "×".join(f"{s:.3g}" for s in self.spacing)
-        return f"{voxels} voxels of {size} mm, {self.orientation}"
+        return axis_codes(self.affine)

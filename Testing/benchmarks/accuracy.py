@@ -4,35 +4,28 @@
 
 The SegResNet is the conditioning network's own supervised head: MONAI's SegResNet, trained on the same data and grid, brought
 back to the case's voxels in the same way. All are scored with and without the same filter for small components. Where the
-mode looks at the MRI in several views, the SegResNet is also averaged over the same views. Its rival uncertainties are its
+mode looks at the MRI in several views, the SegResNet is also averaged over the same views. The uncertainties compared with are its
 sigmoid's entropy and its variance over eight mirrored inputs. Intervals are bootstrapped over the cases: with four of them
 they are little more than the range.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 from collections import defaultdict
-from pathlib import Path
 
 import numpy as np
 
-from LDMSegLib.cases.assemble import load_case
 from LDMSegLib.evaluation.bootstrap import bootstrap_interval
-from LDMSegLib.evaluation.calibration import error_detection, expected_calibration_error, filtered_dice, surroundings
+from LDMSegLib.evaluation.calibration import brier, error_detection, expected_calibration_error, filtered_dice, surroundings
 from LDMSegLib.evaluation.evaluation import case_rows
 from LDMSegLib.evaluation.lesionwise import dice
 from LDMSegLib.inference.segment import Settings, segment
-from LDMSegLib.models.bundle import find_bundle, load_networks
-from LDMSegLib.models.device import choose_device
-from LDMSegLib.models.model import Model, sampling_mode
 from LDMSegLib.postprocessing.regions import label_map, region_masks
-from LDMSegLib.postprocessing.volumes import Volume, to_csv, voxel_ml
-from LDMSegLib.sequences.naming import find_case
-from Testing.benchmarks.process import machine, table
-from Testing.benchmarks.real_data import case_folders, truth
-from Testing.benchmarks.rival import answers
+from LDMSegLib.postprocessing.volumes import Volume, voxel_ml
+from Testing.benchmarks.common import heading, labelled_cases, load_model, parser, write_csv
+from Testing.benchmarks.process import table
+from Testing.benchmarks.real_data import validation_folders
+from Testing.benchmarks.segresnet_head import head_predictions, load_head
 
 FILTER_MM3 = 50.0
 BAND_MM = 10.0
@@ -40,31 +33,15 @@ SHOWN = ("dice", "lesionwise_dice", "lesionwise_hd95_mm")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bundle")
-    parser.add_argument("--mode")
-    parser.add_argument("--members", type=int)
-    parser.add_argument("--steps", type=int)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--cases", nargs="*", help="default: the validation cases of Training/configs/small.json")
-    parser.add_argument("--csv", type=Path, help="write every case's row here")
-    arguments = parser.parse_args()
-    split = json.loads((Path(__file__).parents[2] / "Training/configs/small.json").read_text())["split"]
-    folders = case_folders(tuple(arguments.cases or split["validation"]))
-    bundle, device = find_bundle(arguments.bundle), choose_device()
-    spec = bundle.specification
-    mode = sampling_mode(spec, arguments.mode, arguments.steps, arguments.members)
-    model = Model(bundle, mode, device)
-    rival = load_networks(bundle, device.kind, device.dtype, ["conditioning"])["conditioning"]
-    rows, by_view, volumes, doubts = [], [], [], defaultdict(list)
-    for folder in folders:
-        case = load_case(find_case(folder, spec.sequences), spec, folder.name)
-        labels, _ = truth(folder)
-        reference = region_masks(labels, spec.labels, spec.regions)
+    arguments = parser(__doc__, "mode", "members", "steps", "seed", "cases", "csv").parse_args()
+    model = load_model(arguments)
+    spec, head = model.specification, load_head(model)
+    rows, by_view, volumes, uncertainties = [], [], [], defaultdict(list)
+    for case, reference in labelled_cases(validation_folders(tuple(arguments.cases)), spec):
         ours = segment(case, model, Settings(arguments.seed))
         true_ml = reference.sum(axis=(1, 2, 3)) * voxel_ml(case.grid.affine)
-        volumes += [(folder.name, float(truth_ml), found) for truth_ml, found in zip(true_ml, ours.volumes, strict=True)]
-        probabilities, averaged, spread, alone = answers(rival, case, model)
+        volumes += [(case.id, float(truth_ml), found) for truth_ml, found in zip(true_ml, ours.volumes, strict=True)]
+        probabilities, averaged, spread, alone = head_predictions(head, case, model)
         methods = {"LDMSeg": ours.masks()} | {
             name: region_masks(label_map(p, spec.labels, spec.regions, 0.5), spec.labels, spec.regions)
             for name, p in (("SegResNet", probabilities), ("SegResNet, same views", averaged))
@@ -72,7 +49,7 @@ def main() -> None:
         found = [region_masks(label_map(p, spec.labels, spec.regions, 0.5), spec.labels, spec.regions) for p in alone]
         by_view.append([[dice(r, m) for r, m in zip(reference, masks, strict=True)] for masks in found])
         for method, masks in methods.items():
-            scored = case_rows(folder.name, reference, masks, spec.region_names, case.grid.spacing, smallest_mm3=FILTER_MM3)
+            scored = case_rows(case.id, reference, masks, spec.region_names, case.grid.spacing, smallest_mm3=FILTER_MM3)
             rows += [{"method": method, **row} for row in scored]
         band = surroundings([reference[-1], ours.masks()[-1]], case.grid.spacing, BAND_MM) & case.foreground()
         last = ours.probabilities[-1], ours.variance[-1]
@@ -85,21 +62,20 @@ def main() -> None:
         ):
             found = error_detection(p, u, reference[-1], band)
             scaled = 100 * u / max(float(u[band].max(initial=0)), 1e-9)
-            curve = filtered_dice((p >= 0.5) & band, scaled, reference[-1] & band, band).dice
+            filtered = filtered_dice((p >= 0.5) & band, scaled, reference[-1] & band, band)
+            curve = filtered.dice
             fall = max(0.0, float(np.diff(curve).max()))  # with each step down in threshold more is removed, and Dice should rise
             removed = curve[-1], curve[len(curve) // 4], fall
-            doubts[name].append((found.auroc, found.aupr, *removed, expected_calibration_error(p, reference[-1], band)))
-    print(
-        f"Machine: {machine()}. Bundle {bundle.name}, {mode.sampler}, {mode.members} members × {mode.steps} steps, seed {arguments.seed}."
-    )
+            calibrated = expected_calibration_error(p, reference[-1], band), brier(p, reference[-1], band)
+            uncertainties[name].append((found.auroc, found.aupr, found.error_rate, *removed, filtered.score, *calibrated))
+    print(heading(model, arguments.seed))
     print(_accuracy(rows, spec.region_names))
     print(_intervals(rows, spec.region_names))
     print(_cases(rows, spec.region_names))
     print(_views(np.mean(by_view, axis=0), spec.region_names))
-    print(_uncertainty(doubts, spec.region_names[-1]))
+    print(_uncertainty(uncertainties, spec.region_names[-1]))
     print(_volumes(volumes))
-    if arguments.csv:
-        arguments.csv.write_text(to_csv(rows))
+    write_csv(arguments, rows)
 
 
 def _entropy(p: np.ndarray) -> np.ndarray:
@@ -160,18 +136,21 @@ def _methods(rows: list[dict]) -> list[str]:
     return list(dict.fromkeys(row["method"] for row in rows))
 
 
-def _uncertainty(doubts: dict[str, list[tuple]], region: str) -> str:
-    body = [(name, *(f"{v:.3f}" for v in np.nanmean(np.array(values), axis=0))) for name, values in doubts.items()]
+def _uncertainty(uncertainties: dict[str, list[tuple]], region: str) -> str:
+    body = [(name, *(f"{v:.3f}" for v in np.nanmean(np.array(values), axis=0))) for name, values in uncertainties.items()]
     head = (
         "uncertainty",
         "AUROC",
         "AUPR",
+        "AUPR by chance",
         "Dice, nothing removed",
         "Dice, above ¼ of the largest removed",
         "largest fall on the way",
+        "QU-BraTS score",
         "ECE",
+        "Brier",
     )
-    return table(f"Does doubt find errors? {region}, within {BAND_MM:.0f} mm of the tumour, mean over cases", head, body)
+    return table(f"Does uncertainty find errors? {region}, within {BAND_MM:.0f} mm of the tumour, mean over cases", head, body)
 
 
 def _volumes(volumes: list[tuple[str, float, Volume]]) -> str:

@@ -10,7 +10,6 @@ tumour that lie within 5 mm of the true brain's outside the share that is lost i
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -27,10 +26,11 @@ from LDMSegLib.preprocessing.registration import register
 from LDMSegLib.preprocessing.skull_strip import METHODS, find_brain, whole_brain
 from LDMSegLib.spatial.boxes import bounding_box, whole_grid
 from LDMSegLib.spatial.volume import Volume
+from Testing.benchmarks.common import parser
 from Testing.benchmarks.make_raw import make_raw
 from Testing.benchmarks.process import machine, table
 from Testing.benchmarks.raw_common import onto
-from Testing.benchmarks.real_data import ROOT, case_folders, truth, validation_folders
+from Testing.benchmarks.real_data import ROOT, truth, unseen_first
 
 EXAM, SAME = "native/TCGA-FG-6692_native_with_skull", "cases/TCGA-FG-6692"
 EDGE_MM = 5.0
@@ -118,16 +118,13 @@ def exam(method: str, spec) -> tuple[dict[str, Any], float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bundle", help="whose regions; nothing is segmented")
-    parser.add_argument("--cases", nargs="*", default=[], help="default: all, those that no training saw first")
-    parser.add_argument("--count", type=int, default=24)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--method", default="deepbet", choices=sorted(METHODS))
-    arguments = parser.parse_args()
+    command = parser(__doc__, "seed")
+    command.add_argument("--cases", nargs="*", default=(), help="default: all, those that no training saw first")
+    command.add_argument("--count", type=int, default=24)
+    command.add_argument("--method", default="deepbet", choices=sorted(METHODS))
+    arguments = command.parse_args()
     spec = find_bundle(arguments.bundle).specification
-    first = validation_folders(tuple(arguments.cases))
-    folders = [*first, *(f for f in case_folders(tuple(arguments.cases)) if f not in first)][: arguments.count]
+    folders = unseen_first(tuple(arguments.cases))[: arguments.count]
     jobs = [(f.name, lambda f=f, k=k: made_raw(f, arguments.seed + k, arguments.method, spec)) for k, f in enumerate(folders)]
     if (ROOT / EXAM).is_dir() and not arguments.cases:
         jobs.insert(0, ("raw exam", lambda: exam(arguments.method, spec)))

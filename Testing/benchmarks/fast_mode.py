@@ -6,14 +6,13 @@
 All modes of one bundle, with the same seed and as many members each, looking at the MRI in one view, which is all that the
 reference has, and without a direct share: member i starts from the same noise in all of them and only the sampling differs. A
 fast mode passes with a variance ratio of at least 0.9 and an ensemble Dice within 0.005 of the reference's. The reference
-takes its time, 1000 steps for each member, so `--keep` saves what it answers and finds it again as long as the networks it
+takes its time, 1000 steps for each member, so `--keep` saves its results and finds it again as long as the networks it
 uses, the seed and the members are the same. Probabilities are compared without the bundle's calibration, which is the same
 for all modes.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
 from dataclasses import asdict, dataclass, replace
@@ -22,25 +21,22 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from LDMSegLib.cases.assemble import load_case
 from LDMSegLib.evaluation.lesionwise import dice
 from LDMSegLib.inference.segment import Settings, segment
 from LDMSegLib.models.bundle import Bundle, find_bundle, load_networks
 from LDMSegLib.models.device import choose_device
 from LDMSegLib.models.model import Model, sampling_mode
-from LDMSegLib.postprocessing.regions import region_masks
-from LDMSegLib.postprocessing.volumes import to_csv
-from LDMSegLib.sequences.naming import find_case
 from LDMSegLib.specification import Calibration, Mode, Specification
+from Testing.benchmarks.common import parser, read_case, reference_masks, write_csv
 from Testing.benchmarks.process import machine, table
-from Testing.benchmarks.real_data import truth, validation_folders
+from Testing.benchmarks.real_data import validation_folders
 from Training.trajectories import fingerprint
 
 LEAST_RATIO, LARGEST_LOSS = 0.9, 0.005
 
 
 @dataclass(frozen=True)
-class Answer:
+class Result:
     """What is compared: masks (R, X, Y, Z) bool, the summed variance of each region (R,), and how long it took."""
 
     masks: np.ndarray
@@ -49,47 +45,41 @@ class Answer:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bundle")
-    parser.add_argument("--reference", default="paper")
-    parser.add_argument("--modes", nargs="*", default=(), help="default: all others that read an MRI")
-    parser.add_argument("--members", type=int, default=30)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--cases", nargs="*", default=(), help="default: the validation cases of Training/configs/small.json")
-    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="save the reference's answers here, or find them")
-    parser.add_argument("--csv", type=Path, help="write every case's row here")
-    arguments = parser.parse_args()
+    command = parser(__doc__, "members", "seed", "cases", "csv", members=30)
+    command.add_argument("--reference", default="paper")
+    command.add_argument("--modes", nargs="*", default=(), help="default: all others that read an MRI")
+    command.add_argument("--keep", type=Path, metavar="FOLDER", help="save the reference's results here, or find them")
+    arguments = command.parse_args()
     bundle = find_bundle(arguments.bundle)
     spec = replace(bundle.specification, calibration=Calibration())
     bundle = replace(bundle, specification=spec)
     others = arguments.modes or [name for name, mode in spec.modes.items() if mode.controlnet and name != arguments.reference]
     rows = []
     for folder in validation_folders(tuple(arguments.cases)):
-        target = region_masks(truth(folder)[0], spec.labels, spec.regions)
+        target = reference_masks(folder, spec)
         reference = None
         for name in (arguments.reference, *others):
             keep = arguments.keep if reference is None else None
-            result = answer(folder, bundle, name, arguments.members, arguments.seed, keep)
+            result = run_mode(folder, bundle, name, arguments.members, arguments.seed, keep)
             reference = reference or result
             rows += compared(folder.name, name, result, reference, target, spec)
             print(f"{folder.name}: {name}", flush=True)
     print(f"Machine: {machine()}. Bundle {bundle.name}, {arguments.members} members, seed {arguments.seed}.")
     print(summary(rows, spec.region_names, arguments.reference))
-    if arguments.csv:
-        arguments.csv.write_text(to_csv(rows), encoding="utf-8")
+    write_csv(arguments, rows)
 
 
-def answer(folder: Path, bundle: Bundle, name: str, members: int, seed: int, keep: Path | None) -> Answer:
-    """One mode's answer for the case in `folder`, computed or found in `keep`."""
+def run_mode(folder: Path, bundle: Bundle, name: str, members: int, seed: int, keep: Path | None) -> Result:
+    """One mode's result for the case in `folder`, computed or found in `keep`."""
     spec = bundle.specification
     mode = replace(sampling_mode(spec, name, None, None), members=members, views=1, direct=0.0)
     kept = keep and keep / f"{folder.name}_{name}_{_key(bundle, mode, seed)}.npz"
     if kept and kept.exists():
         with np.load(kept) as found:
-            return Answer(found["masks"], found["variance"], float(found["seconds"]))
-    case, begun = load_case(find_case(folder, spec.sequences), spec, folder.name), time.monotonic()
+            return Result(found["masks"], found["variance"], float(found["seconds"]))
+    case, begun = read_case(folder, spec), time.monotonic()
     result = segment(case, Model(bundle, mode, choose_device()), Settings(seed, mode_name=name))
-    found = Answer(result.masks(), result.variance.sum(axis=(1, 2, 3), dtype=np.float64), time.monotonic() - begun)
+    found = Result(result.masks(), result.variance.sum(axis=(1, 2, 3), dtype=np.float64), time.monotonic() - begun)
     if kept:
         keep.mkdir(parents=True, exist_ok=True)
         partial = kept.with_suffix(".part.npz")
@@ -99,7 +89,7 @@ def answer(folder: Path, bundle: Bundle, name: str, members: int, seed: int, kee
 
 
 def _key(bundle: Bundle, mode: Mode, seed: int) -> str:
-    """Changes with everything that an answer depends on, but not with networks that the mode does not use."""
+    """Changes with everything that a result depends on, but not with networks that the mode does not use."""
     names = ["autoencoder", "conditioning", mode.unet, mode.controlnet]
     weights = fingerprint(*(network.state_dict() for network in load_networks(bundle, "cpu", torch.float32, names).values()))
     settings = json.dumps([asdict(replace(mode, title="")), asdict(bundle.specification.schedule), seed], sort_keys=True)
@@ -110,7 +100,7 @@ def _bytes(text: str) -> torch.Tensor:
     return torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8)
 
 
-def compared(case: str, mode: str, result: Answer, reference: Answer, target: np.ndarray, spec: Specification) -> list[dict]:
+def compared(case: str, mode: str, result: Result, reference: Result, target: np.ndarray, spec: Specification) -> list[dict]:
     """One row a region: Dice with the truth, its change, Dice with the reference's map, and the ratio of summed variances."""
     rows = []
     for r, name in enumerate(spec.region_names):

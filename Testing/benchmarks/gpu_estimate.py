@@ -10,7 +10,6 @@ CPU (`python -m Testing.benchmarks.speed` measures them). On a machine with a GP
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
 from typing import Any
 
@@ -21,17 +20,16 @@ from torch.utils.flop_counter import FlopCounterMode
 from LDMSegLib.models.bundle import find_bundle
 from LDMSegLib.models.device import choose_device
 from LDMSegLib.models.model import Model, sampling_mode
+from Testing.benchmarks.common import parser
 from Testing.benchmarks.process import table
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bundle")
-    parser.add_argument("--mode")
-    parser.add_argument("--peak", type=float, default=60.0, help="TFLOP/s of the GPU in bfloat16")
-    parser.add_argument("--reached", type=float, default=0.1, help="share of it that is reached")
-    parser.add_argument("--around", type=float, default=4.0, help="seconds outside the networks")
-    arguments = parser.parse_args()
+    command = parser(__doc__, "mode")
+    command.add_argument("--peak", type=float, default=60.0, help="TFLOP/s of the GPU in bfloat16")
+    command.add_argument("--reached", type=float, default=0.1, help="share of it that is reached")
+    command.add_argument("--around", type=float, default=4.0, help="seconds outside the networks")
+    arguments = command.parse_args()
     bundle = find_bundle(arguments.bundle)
     spec = bundle.specification
     mode = sampling_mode(spec, arguments.mode, None, None)

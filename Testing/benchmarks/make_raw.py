@@ -20,7 +20,7 @@ from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from LDMSegLib.io.nifti_in import read_volume
-from LDMSegLib.spatial.geometry import resample_to
+from LDMSegLib.spatial.resampling import resample_to
 from LDMSegLib.spatial.volume import Volume
 
 MOST_MM, MOST_DEGREES, MOST_OBLIQUE_DEGREES = 15.0, 15.0, 10.0

@@ -27,10 +27,10 @@ from LDMSegLib.preprocessing import (
 from LDMSegLib.preprocessing.pipeline import prepare_case
 from LDMSegLib.preprocessing.plan import PreparationOptions
 from LDMSegLib.preprocessing.prepared import Prepared
-from LDMSegLib.spatial import atlas, foreground, geometry
+from LDMSegLib.spatial import atlas, foreground, grids, resampling
 from LDMSegLib.spatial.atlas import find_space
 from LDMSegLib.spatial.boxes import bounding_box
-from LDMSegLib.spatial.geometry import resample_to
+from LDMSegLib.spatial.resampling import resample_to
 from LDMSegLib.spatial.volume import Volume
 from LDMSegLib.specification import Specification
 
@@ -44,7 +44,8 @@ def code(*more: ModuleType) -> str:
         skull_strip,
         brain_mask,
         registration_quality,
-        geometry,
+        grids,
+        resampling,
         plan,
         pipeline,
         registration,
@@ -104,5 +105,5 @@ def onto(masks: np.ndarray, affine: np.ndarray, target: Volume) -> np.ndarray:
     start[:3, 3] = at(affine, np.array([[part.start for part in box]]))[0]
     there = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
     for mask, out in zip(masks, found, strict=True):
-        out[there] = resample_to(mask[box].astype(np.float32), start, corner, tuple(high - low)) >= 0.5
+        out[there] = resample_to(mask[box].astype(np.float32), start, corner, tuple(high - low), smooth=False) >= 0.5
     return found

@@ -12,7 +12,6 @@ the two images' edges run, which neither was fitted to.
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import Any
 
@@ -26,19 +25,18 @@ from LDMSegLib.cases.assemble import load_case
 from LDMSegLib.evaluation.lesionwise import dice
 from LDMSegLib.inference.segment import Settings, segment
 from LDMSegLib.io.nifti_in import read_volume
-from LDMSegLib.models.bundle import find_bundle
-from LDMSegLib.models.device import choose_device
-from LDMSegLib.models.model import Model, sampling_mode
+from LDMSegLib.models.model import Model
 from LDMSegLib.postprocessing.regions import region_masks
 from LDMSegLib.preprocessing.registration import register
 from LDMSegLib.preprocessing.similarity import mutual_information
 from LDMSegLib.results.provenance import RESEARCH_USE
 from LDMSegLib.sequences.naming import find_case
-from LDMSegLib.spatial.geometry import resample_to
+from LDMSegLib.spatial.resampling import resample_to
 from LDMSegLib.spatial.volume import Volume
 from LDMSegLib.specification import Specification
 from Testing.benchmarks.brain_extraction import EXAM, SAME, brain_figures, brain_table
-from Testing.benchmarks.process import machine, table
+from Testing.benchmarks.common import heading, load_model, parser
+from Testing.benchmarks.process import table
 from Testing.benchmarks.raw_common import at, distances, onto, points_of, prepared_with_cost
 from Testing.benchmarks.real_data import ROOT, truth
 
@@ -194,17 +192,12 @@ def exam_figures(rows: list[dict]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bundle")
-    parser.add_argument("--members", type=int, default=5)
-    parser.add_argument("--steps", type=int)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--picture", type=Path, help="where to draw both results on the native T1c (a patient's image)")
-    arguments = parser.parse_args()
-    bundle = find_bundle(arguments.bundle)
-    mode = sampling_mode(bundle.specification, None, arguments.steps, arguments.members)
-    print(f"Machine: {machine()}. Bundle {bundle.name}, {mode.members} members × {mode.steps} steps, seed {arguments.seed}.")
-    print(exam_figures([exam(Model(bundle, mode, choose_device()), arguments.seed, arguments.picture)]))
+    command = parser(__doc__, "members", "steps", "seed", members=5)
+    command.add_argument("--picture", type=Path, help="where to draw both results on the native T1c (a patient's image)")
+    arguments = command.parse_args()
+    model = load_model(arguments)
+    print(heading(model, arguments.seed))
+    print(exam_figures([exam(model, arguments.seed, arguments.picture)]))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ measured of the raw exam is told in `raw_exam`.
 
 from __future__ import annotations
 
-import argparse
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -26,33 +25,29 @@ from LDMSegLib.evaluation.lesionwise import dice
 from LDMSegLib.inference.segment import Settings, segment
 from LDMSegLib.io.nifti_in import read_volume
 from LDMSegLib.models.bundle import find_bundle
-from LDMSegLib.models.device import choose_device
 from LDMSegLib.models.model import Model, sampling_mode
 from LDMSegLib.postprocessing.regions import region_masks
 from LDMSegLib.sequences.naming import find_case
 from Testing.benchmarks import make_raw as make_raw_module
 from Testing.benchmarks.brain_extraction import EXAM, brain_figures, brain_table
+from Testing.benchmarks.common import load_model, parser
 from Testing.benchmarks.make_raw import make_raw
 from Testing.benchmarks.process import machine, table
 from Testing.benchmarks.raw_common import code, distances, onto, points_of, prepared_with_cost
 from Testing.benchmarks.raw_exam import exam, exam_figures
-from Testing.benchmarks.real_data import ROOT, case_folders, truth, validation_folders
+from Testing.benchmarks.real_data import ROOT, truth, unseen_first
 
 # What issue 5 asks for.
 MEDIAN_MM, P95_MM, DICE_DROP = 1.0, 2.0, 0.03
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bundle")
-    parser.add_argument("--cases", nargs="*", default=[], help="default: all, those that no training saw first")
-    parser.add_argument("--count", type=int, default=24)
-    parser.add_argument("--members", type=int, default=5)
-    parser.add_argument("--steps", type=int)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--rows", type=Path, default=Path("runs/raw_scans.jsonl"), help="finished cases, one a line")
-    parser.add_argument("--only-table", action="store_true", help="print what is finished")
-    arguments = parser.parse_args()
+    command = parser(__doc__, "members", "steps", "seed", members=5)
+    command.add_argument("--cases", nargs="*", default=(), help="default: all, those that no training saw first")
+    command.add_argument("--count", type=int, default=24)
+    command.add_argument("--rows", type=Path, default=Path("runs/raw_scans.jsonl"), help="finished cases, one a line")
+    command.add_argument("--only-table", action="store_true", help="print what is finished")
+    arguments = command.parse_args()
     bundle = find_bundle(arguments.bundle)
     mode = sampling_mode(bundle.specification, None, arguments.steps, arguments.members)
     how = {"bundle": bundle.name, "members": mode.members, "steps": mode.steps, "seed": arguments.seed, "code": code(make_raw_module)}
@@ -60,9 +55,8 @@ def main() -> None:
     exam_how = {**how, "code": code()}  # nothing is made raw there
     done = [row for row in done if row["how"] == (exam_how if row["case"] == EXAM else how)]
     if not arguments.only_table:
-        model = Model(bundle, mode, choose_device())
-        first = validation_folders(tuple(arguments.cases))
-        folders = [*first, *(f for f in case_folders(tuple(arguments.cases)) if f not in first)][: arguments.count]
+        model = load_model(arguments, bundle)
+        folders = unseen_first(tuple(arguments.cases))[: arguments.count]
         arguments.rows.parent.mkdir(parents=True, exist_ok=True)
         jobs = [(EXAM, lambda: exam(model, arguments.seed))] if (ROOT / EXAM).is_dir() and not arguments.cases else []
         jobs += [(f.name, lambda f=f, k=k: made_raw(f, model, arguments.seed + k, arguments.seed)) for k, f in enumerate(folders)]

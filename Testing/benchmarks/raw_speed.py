@@ -30,6 +30,7 @@ from LDMSegLib.sequences.naming import find_case
 from LDMSegLib.spatial.atlas import find_space
 from LDMSegLib.specification import Specification
 from Testing.benchmarks import make_raw as make_raw_module
+from Testing.benchmarks.common import parser
 from Testing.benchmarks.make_raw import make_raw
 from Testing.benchmarks.process import machine, measure, table
 from Testing.benchmarks.real_data import case_folders
@@ -70,12 +71,10 @@ def save_raw(folder: Path, spec: Specification, seed: int, output: Path) -> None
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--case", default="")
-    parser.add_argument("--bundle")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--steps-of", type=Path, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
+    command = parser(__doc__, "seed")
+    command.add_argument("--case", default="")
+    command.add_argument("--steps-of", type=Path, help=argparse.SUPPRESS)
+    arguments = command.parse_args()
     bundle = find_bundle(arguments.bundle)
     spec = bundle.specification
     if arguments.steps_of:

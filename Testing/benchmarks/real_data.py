@@ -37,6 +37,16 @@ def validation_folders(names: tuple[str, ...] = ()) -> list[Path]:
     return case_folders(names or tuple(split["validation"]))
 
 
+def unseen_first(names: tuple[str, ...] = ()) -> list[Path]:
+    """As `case_folders`, those that no training phase saw before the others.
+
+    Raises:
+        SystemExit: as `case_folders`.
+    """
+    first = validation_folders(names)
+    return [*first, *(folder for folder in case_folders(names) if folder not in first)]
+
+
 def tumour_free_folders() -> list[Path]:
     """Folders of brains with multiple sclerosis and without tumour; none where there are none."""
     return sorted(path.parent for path in ROOT.glob("healthy/*/*_mslesion.nii*"))

@@ -9,26 +9,18 @@ like is not. A lesion counts as found where at least half of it is called whole 
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 
-from LDMSegLib.cases.assemble import load_case
 from LDMSegLib.inference.segment import Settings, segment
-from LDMSegLib.models.bundle import find_bundle, load_networks
-from LDMSegLib.models.device import choose_device
-from LDMSegLib.models.model import Model, sampling_mode
-from LDMSegLib.postprocessing.regions import region_masks
-from LDMSegLib.postprocessing.volumes import to_csv
 from LDMSegLib.preprocessing.case import Case
-from LDMSegLib.sequences.naming import find_case
 from LDMSegLib.specification import Specification
 from Testing.benchmarks.altered_brains import with_small_lesions
-from Testing.benchmarks.process import machine, table
-from Testing.benchmarks.real_data import truth, tumour_free_folders, validation_folders
-from Testing.benchmarks.rival import answers
+from Testing.benchmarks.common import heading, labelled_cases, load_model, parser, read_case, write_csv
+from Testing.benchmarks.process import table
+from Testing.benchmarks.real_data import tumour_free_folders, validation_folders
+from Testing.benchmarks.segresnet_head import head_predictions, load_head
 
 ZOOMS = (0.7, 0.5, 0.35)
 SIZES_ML = (0.0, 4.0, 8.0, 16.0, 32.0, np.inf)
@@ -36,40 +28,28 @@ FOUND = 0.5
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bundle")
-    parser.add_argument("--mode")
-    parser.add_argument("--members", type=int)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--csv", type=Path, help="write every lesion's row here")
-    arguments = parser.parse_args()
-    bundle, device = find_bundle(arguments.bundle), choose_device()
-    spec = bundle.specification
-    model = Model(bundle, sampling_mode(spec, arguments.mode, None, arguments.members), device)
-    rival = load_networks(bundle, device.kind, device.dtype, ["conditioning"])["conditioning"]
+    arguments = parser(__doc__, "mode", "members", "seed", "csv").parse_args()
+    model = load_model(arguments)
+    spec, network = model.specification, load_head(model)
     rows = []
     for case, donor, lesions in altered(spec, arguments.seed):
         ours = segment(case, model, Settings(arguments.seed)).masks()[-1]
-        theirs = answers(rival, case, model).averaged[-1] >= 0.5
+        theirs = head_predictions(network, case, model).averaged[-1] >= 0.5
         for number in range(1, lesions.max() + 1):
             inside = lesions == number
             size = np.count_nonzero(inside) * float(np.prod(case.grid.spacing)) / 1000
             found, head = float(ours[inside].mean()), float(theirs[inside].mean())
             rows.append({"case": case.id, "made_of": donor, "ml": size, "found": found, "found_by_segresnet": head})
             print(f"{case.id}: {size:.1f} mL of {donor}, found {found:.2f}, by the SegResNet {head:.2f}", flush=True)
-    print(f"Machine: {machine()}. Bundle {bundle.name}, {model.mode.members} members × {model.mode.steps} steps, seed {arguments.seed}.")
+    print(heading(model, arguments.seed))
     print(summary(rows))
-    if arguments.csv:
-        arguments.csv.write_text(to_csv(rows), encoding="utf-8")
+    write_csv(arguments, rows)
 
 
 def altered(spec: Specification, seed: int) -> Iterator[tuple[Case, str, np.ndarray]]:
     """(brain with lesions set into it, name of the case that they are made of, where they are)."""
-    donors = [
-        (load_case(find_case(folder, spec.sequences), spec, folder.name), region_masks(truth(folder)[0], spec.labels, spec.regions)[-1])
-        for folder in validation_folders()
-    ]
-    hosts = [(load_case(find_case(folder, spec.sequences), spec, folder.name), None) for folder in tumour_free_folders()] + donors
+    donors = [(case, masks[-1]) for case, masks in labelled_cases(validation_folders(), spec)]
+    hosts = [(read_case(folder, spec), None) for folder in tumour_free_folders()] + donors
     for i, (host, own) in enumerate(hosts):
         others = [pair for pair in donors if pair[0] is not host]
         donor, whole = others[i % len(others)]

@@ -19,7 +19,7 @@ from LDMSegLib.preprocessing import registration
 from LDMSegLib.preprocessing.registration import register
 from LDMSegLib.preprocessing.registration_quality import DOUBTFUL, UNRELATED, where_compared
 from LDMSegLib.preprocessing.skull_strip import find_brain, whole_brain
-from LDMSegLib.spatial.geometry import resample_to
+from LDMSegLib.spatial.resampling import resample_to
 from LDMSegLib.spatial.volume import Volume
 from Testing.benchmarks.make_raw import make_raw
 from Testing.benchmarks.real_data import ROOT, case_folders
@@ -55,7 +55,7 @@ def pair(folder: Path, other: str, seed: int):
     raw = make_raw(prepared, seed)
     brain = (prepared["t1c"].array > 0).astype(np.float32)
     t1c = raw.volumes["t1c"]
-    mask = resample_to(brain, raw.moves["t1c"] @ prepared["t1c"].affine, t1c.affine, t1c.shape) > 0.5
+    mask = resample_to(brain, raw.moves["t1c"] @ prepared["t1c"].affine, t1c.affine, t1c.shape, smooth=False) > 0.5
     moved = Volume(prepared[other].array, raw.moves[other] @ prepared[other].affine)
     return f"{folder.name} {other}", (t1c, mask, raw.volumes[other]), (prepared["t1c"], brain > 0.5, moved)
 

@@ -13,7 +13,6 @@ that is drawn twice would be its own nearest neighbour, and known from the other
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import astuple
 from pathlib import Path
 
@@ -28,17 +27,17 @@ from LDMSegLib.models.bundle import find_bundle
 from LDMSegLib.models.device import choose_device
 from LDMSegLib.models.model import Model
 from LDMSegLib.postprocessing.regions import region_masks
-from LDMSegLib.postprocessing.volumes import to_csv
 from LDMSegLib.spatial.atlas import find_space
 from LDMSegLib.spatial.model_grid import PlacedGrid, to_grid
-from LDMSegLib.specification import Grid, Specification
+from LDMSegLib.specification import Specification
 from LDMSegLib.synthesis.acceptance import Mask, SynthesisRequest
 from LDMSegLib.synthesis.canvas import Canvas
 from LDMSegLib.synthesis.shapes import feature_matrix, shape_statistics
 from LDMSegLib.synthesis.synthesize import synthesize
+from Testing.benchmarks.common import parser, write_csv
 from Testing.benchmarks.process import machine, table
 from Testing.benchmarks.real_data import ROOT
-from Training.prepare import BRATS_AFFINE, BRATS_CENTRE, BRATS_SHAPE
+from Training.brats_space import affine_of, model_grid
 from Training.shape_odds import learnt_from
 
 LABEL_MAPS = Path("labelmaps") / "brats_128.npz"
@@ -47,17 +46,14 @@ SCALARS = ("MMD²", "classifier AUC", "precision", "recall", "density", "coverag
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bundle")
-    parser.add_argument("--count", type=int, default=100)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--any-shape", action="store_true", help="keep what is drawn, whatever its shape")
-    parser.add_argument("--repeats", type=int, default=50, help="random subsets")
-    parser.add_argument("--csv", type=Path, help="write the generated masks' statistics here")
-    arguments = parser.parse_args()
+    command = parser(__doc__, "seed", "csv")
+    command.add_argument("--count", type=int, default=100)
+    command.add_argument("--any-shape", action="store_true", help="keep what is drawn, whatever its shape")
+    command.add_argument("--repeats", type=int, default=50, help="random subsets")
+    arguments = command.parse_args()
     bundle = find_bundle(arguments.bundle)
     spec = bundle.specification
-    placed = in_brats_space(spec.grid)
+    placed = model_grid(spec.grid)
     named = real_masks(spec, placed)
     real, unseen = list(named.values()), [mask for name, mask in named.items() if not learnt_from(name)]
     model = Model(bundle, spec.mode(spec.synthesis_mode), choose_device())
@@ -81,16 +77,7 @@ def main() -> None:
     print(set_distances(theirs, ours, names, arguments.repeats, arguments.seed))
     print(feature_distances(theirs, ours, names, arguments.seed))
     print(memorisation([m[-1] for m in real], [m[-1] for m in generated], spec.region_names[-1]))
-    if arguments.csv:
-        arguments.csv.write_text(to_csv(statistics[1]), encoding="utf-8")
-
-
-def in_brats_space(grid: Grid) -> PlacedGrid:
-    """The model's grid where brains lie in the space of the label maps."""
-    spacing, shape = np.asarray(grid.spacing), np.asarray(grid.shape)
-    affine = np.diag([*spacing, 1.0])
-    affine[:3, 3] = BRATS_CENTRE - spacing * (shape - 1) / 2
-    return PlacedGrid(affine, grid.shape)
+    write_csv(arguments, statistics[1])
 
 
 def real_masks(spec: Specification, placed: PlacedGrid) -> dict[str, np.ndarray]:
@@ -104,13 +91,10 @@ def real_masks(spec: Specification, placed: PlacedGrid) -> dict[str, np.ndarray]
         raise SystemExit(f"no label maps at {path}; set LDMSEG_REAL_DATA to a folder that has some")
     with np.load(path) as archive:
         names, maps = archive["case"].tolist(), archive["seg"]
-    zoom = np.asarray(BRATS_SHAPE) / np.asarray(maps.shape[1:])
-    step = np.diag([*zoom, 1.0])
-    step[:3, 3] = (zoom - 1) / 2  # voxel edges aligned
     found = {}
     for name, labels in zip(names, maps, strict=True):
         masks = region_masks(labels, spec.labels, spec.regions).astype(np.float32)
-        masks = np.stack([to_grid(mask, BRATS_AFFINE @ step, placed) >= 0.5 for mask in masks])
+        masks = np.stack([to_grid(mask, affine_of(maps.shape[1:]), placed) >= 0.5 for mask in masks])
         if masks.any():
             found[name] = masks
     return found

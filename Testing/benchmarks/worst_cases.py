@@ -8,24 +8,18 @@ FLAIR with the truth's outlines (dashed) and the result's (drawn), and the varia
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from LDMSegLib.cases.assemble import load_case
 from LDMSegLib.evaluation.lesionwise import dice
 from LDMSegLib.inference.segment import Settings, segment
-from LDMSegLib.models.bundle import find_bundle
-from LDMSegLib.models.device import choose_device
-from LDMSegLib.models.model import Model, sampling_mode
-from LDMSegLib.postprocessing.regions import region_masks
 from LDMSegLib.results.provenance import RESEARCH_USE
-from LDMSegLib.sequences.naming import find_case
 from LDMSegLib.specification import Region
-from Testing.benchmarks.real_data import truth, validation_folders
+from Testing.benchmarks.common import labelled_cases, load_model, parser
+from Testing.benchmarks.real_data import validation_folders
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,27 +35,19 @@ class Row:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("-o", "--output", type=Path, required=True)
-    parser.add_argument("--bundle")
-    parser.add_argument("--mode")
-    parser.add_argument("--members", type=int)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--cases", nargs="*", default=(), help="default: the validation cases of Training/configs/small.json")
-    arguments = parser.parse_args()
-    bundle = find_bundle(arguments.bundle)
-    spec = bundle.specification
-    model = Model(bundle, sampling_mode(spec, arguments.mode, None, arguments.members), choose_device())
+    command = parser(__doc__, "mode", "members", "seed", "cases")
+    command.add_argument("-o", "--output", type=Path, required=True)
+    arguments = command.parse_args()
+    model = load_model(arguments)
+    spec = model.specification
     rows = []
-    for folder in validation_folders(tuple(arguments.cases)):
-        case = load_case(find_case(folder, spec.sequences), spec, folder.name)
-        expected = region_masks(truth(folder)[0], spec.labels, spec.regions)
+    for case, expected in labelled_cases(validation_folders(tuple(arguments.cases)), spec):
         result = segment(case, model, Settings(arguments.seed))
         found = result.masks()
         z = int((found != expected).sum(axis=(0, 1, 2)).argmax())
         rows.append(
             Row(
-                name=folder.name,
+                name=case.id,
                 scores=tuple(dice(a, b) for a, b in zip(found, expected, strict=True)),
                 images=tuple(case.volumes[name].array[:, :, z] for name in ("t1c", "t2f")),
                 variance=result.variance[-1][:, :, z],
@@ -71,7 +57,7 @@ def main() -> None:
         )
     rows.sort(key=lambda row: np.mean(row.scores))
     arguments.output.mkdir(parents=True, exist_ok=True)
-    target = arguments.output / f"worst_cases_{bundle.name}.png"
+    target = arguments.output / f"worst_cases_{model.bundle.name}.png"
     drawn(rows, spec.regions).savefig(target, dpi=130)
     for row in rows:
         print(row.name, "  ".join(f"{region.name} {score:.3f}" for region, score in zip(spec.regions, row.scores, strict=True)))

@@ -156,7 +156,7 @@ def test_a_full_disk_leaves_no_half_file(world, tmp_path, monkeypatch):
 
     node = world.volume(voxels(), GRIDS["RAS"])
     monkeypatch.setattr("LDMSegModule.scene.NiftiFile._header", full)
-    with pytest.raises(OutputError, match="No space left on device"):
+    with pytest.raises(OutputError, match="no space left on device"):
         CaseExport().write({"t1c": node}, tmp_path)
     assert not list(tmp_path.glob("*.nii*"))
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 import re
 import sys
 
+import nibabel as nib
 import numpy as np
 import pytest
 import slicer
 from LDMSegModule.checks.Preflight import Preflight
+
+from LDMSegLib.errors import InputError
+from LDMSegLib.io.nifti_in import read_volume
 
 SHAPE = (60, 72, 50)
 AFFINE = np.array([[-3.0, 0, 0, 90], [0, -3.0, 0, 110], [0, 0, 3.0, -70], [0, 0, 0, 1.0]])
@@ -91,6 +95,21 @@ def test_deleted_empty_tiny_constant_and_foreign_nodes_are_problems(world, speci
     }
     for node, word in words.items():
         assert word in said(specification, {**case, "t2w": node}, "problem"), word
+
+
+@pytest.mark.parametrize("shape", [(7, 40, 40), (8, 40, 40), (40, 40, 40)])
+@pytest.mark.parametrize("spacing", [0.09, 0.11, 0.7, 0.76, 0.9, 4.0, 19.9, 20.1])
+def test_the_panel_refuses_the_sizes_that_the_command_refuses(world, specification, case, shape, spacing, tmp_path):
+    affine = np.diag([spacing, spacing, spacing, 1.0])
+    array = np.random.default_rng(0).integers(1, 200, shape).astype(np.int16)
+    nib.save(nib.Nifti1Image(array, affine), tmp_path / "t2w.nii")
+    try:
+        read_volume(tmp_path / "t2w.nii")
+        refused = False
+    except InputError:
+        refused = True
+    problems = [f for f in Preflight(specification).check({"t2w": world.volume(array, affine, "t2w")}) if f.severity == "problem"]
+    assert bool([f for f in problems if "'t2w' (t2w)" in f.text]) == refused
 
 
 def test_other_grids_are_resampled_and_said_so(world, specification, case):
@@ -187,7 +206,7 @@ def test_the_scene_side_needs_neither_torch_nor_monai_nor_nibabel():
     code = f"""
 import sys
 sys.path[:0] = [{str(root)!r}, {str(root / "LDMSeg")!r}]
-sys.modules.update(dict.fromkeys(("torch", "monai", "nibabel")))
+sys.modules.update(dict.fromkeys(("torch", "monai", "nibabel", "safetensors")))
 import importlib
 for name in {scene_side!r}:
     importlib.import_module(name)

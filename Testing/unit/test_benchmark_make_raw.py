@@ -9,7 +9,7 @@ import pytest
 from scipy import ndimage
 
 from LDMSegLib.spatial.foreground import inspect
-from LDMSegLib.spatial.geometry import resample_to
+from LDMSegLib.spatial.resampling import resample_to
 from LDMSegLib.spatial.volume import Volume
 from Testing.benchmarks import make_raw as raw_cases
 from Testing.benchmarks.make_raw import make_raw

@@ -13,6 +13,7 @@ import pytest
 from LDMSegLib.cases.assemble import case_id, load_case
 from LDMSegLib.errors import InputError
 from LDMSegLib.sequences.naming import find_case, find_cohort
+from LDMSegLib.spatial.resampling import resample_to
 from LDMSegLib.specification import Sequence
 
 
@@ -114,6 +115,18 @@ def test_another_grid_is_resampled_in_world_space_and_told_in_numbers(files, tmp
     moved, true = (a[12:36, 14:42, 14:34][inside] for a in (case.volumes["t2f"].array, head(seed=3).astype(np.float32)))
     assert np.abs(moved - true).mean() < 12, "no more than the random texture differs"
     assert np.corrcoef(moved, true)[0, 1] > 0.95
+
+
+def test_averaging_over_larger_voxels_loses_noise_and_widens_no_brain(files, tmp_path):
+    fine, shape = GRID @ np.diag([0.5, 0.5, 0.5, 1.0]), (96, 112, 96)
+    brain = head(fine, shape, seed=3)
+    files["t2f"] = write(tmp_path, "t2f", brain, fine)
+    moved = load_case(files, FOUR).volumes["t2f"].array
+    plain = resample_to(brain.astype(np.float32), fine, GRID, SHAPE, smooth=False)
+    np.testing.assert_array_equal(moved != 0, plain != 0)
+    within = (slice(16, 32), slice(20, 36), slice(18, 30))
+    noise = [(np.diff(image[within], n=2, axis=0) / np.sqrt(6)).std() for image in (moved, plain)]  # no slope is left
+    assert noise[0] < 0.6 * noise[1]
 
 
 def test_results_can_be_written_with_the_references_own_header(files):

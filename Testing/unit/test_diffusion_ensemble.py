@@ -160,6 +160,27 @@ def test_members_stream_into_statistics_and_none_is_kept():
     assert statistics.variance.mean() > 1e-3
 
 
+@pytest.mark.parametrize("error", [RuntimeError, MemoryError, torch.cuda.OutOfMemoryError])
+def test_a_try_that_ran_out_of_memory_holds_nothing_when_the_next_one_begins(error):
+    """By counting references alone: the garbage collector may be long in coming."""
+    held, alive = [], []
+
+    def denoise(x, t):
+        held.append([tensor for tensor in alive if tensor() is not None])
+        large = torch.zeros(100)
+        alive.append(weakref.ref(large))
+        if len(x) > 1:
+            raise error("out of memory")
+        return 0.1 * x
+
+    gc.disable()
+    try:
+        run, got = ensemble(3, 3, denoise)
+    finally:
+        gc.enable()
+    assert len(got) == 3 and not any(held)
+
+
 def test_no_more_latents_are_alive_at_once_than_a_batch_holds():
     sizes = []
 

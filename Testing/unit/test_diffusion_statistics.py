@@ -60,23 +60,6 @@ def test_a_small_variance_on_a_large_mean_is_not_lost_to_rounding():
     assert (variance >= 0).all()
 
 
-@pytest.mark.parametrize("parts", [(0, 7), (7, 0), (1, 6), (3, 4), (5, 2)])
-def test_merging_is_the_same_as_having_seen_all(parts):
-    values = members(7)
-    left, right = collected(values[: parts[0]]), collected(values[parts[0] :])
-    before = right.count, None if right.count == 0 else (right.mean, right.variance)
-    left.merge(right)
-    whole = collected(values)
-    assert left.count == 7
-    torch.testing.assert_close(left.mean, whole.mean, rtol=1e-6, atol=1e-6)
-    torch.testing.assert_close(left.variance, whole.variance, rtol=1e-5, atol=1e-6)
-    # the other is neither changed nor shared
-    left.add(members(1, seed=5)[0])
-    assert right.count == before[0]
-    if before[1]:
-        assert torch.equal(right.mean, before[1][0]) and torch.equal(right.variance, before[1][1])
-
-
 def test_memory_does_not_grow_with_the_number_of_members():
     few, many = collected(members(2)), collected(members(300))
     assert held(few) == held(many) == 2 * 4 * np.prod(SHAPE)
@@ -112,8 +95,6 @@ def test_members_of_inference_mode_half_precision_and_numpy_are_taken():
     statistics.add(values[1].numpy())
     statistics.add(values[2].double())
     statistics.add(values[3].bfloat16())
-    other = collected(values)
-    other.merge(statistics)
     statistics.mean.clamp_(0, 1)
     values[3] = values[3].bfloat16().float()
     torch.testing.assert_close(statistics.mean, values.mean(0))
@@ -125,7 +106,7 @@ def test_a_member_of_another_shape_is_refused_and_leaves_no_trace():
     with pytest.raises(ValueError, match=r"\(3, 4, 5, 7\)"):
         statistics.add(torch.zeros(3, 4, 5, 7))
     with pytest.raises(ValueError, match=r"\(1, 4, 5, 6\)"):
-        statistics.merge(collected(torch.zeros(1, 1, 4, 5, 6)))
+        statistics.add(torch.zeros(1, 4, 5, 6))
     assert statistics.count == 2
     assert torch.equal(statistics.mean, mean) and torch.equal(statistics.variance, variance)
 

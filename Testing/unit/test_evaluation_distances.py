@@ -214,3 +214,12 @@ def test_paired_samples_are_drawn_together():
     assert loose.high - loose.low > 0.3
     with pytest.raises(ValueError, match="equally many"):
         bootstrap_interval(difference, sample, sample[1:], paired=True)
+
+
+def test_a_single_case_has_no_interval_but_its_value_and_cannot_stand_beside_several():
+    interval = bootstrap_interval(np.mean, np.array([0.7]))
+    assert (interval.low, interval.value, interval.high) == (0.7, 0.7, 0.7)
+    with pytest.raises(ValueError, match="at least two cases"):
+        bootstrap_interval(lambda a, b: float(a.mean() - b.mean()), np.array([0.7]), np.array([0.1, 0.2]))
+    with pytest.raises(ValueError, match="at least two cases"):
+        bootstrap_interval(np.mean, np.array([]))

@@ -13,7 +13,7 @@ from LDMSegModule.process.RunOutcome import RunOutcome
 from scipy.integrate import quad
 from scipy.stats import norm
 from test_models_conditioning import configurations
-from tiny_bundle import small_affine, small_images, tiny_specification
+from tiny_bundle import built, small_affine, small_images, tiny_specification
 
 from LDMSegLib.cli.summary import segmentation_event, segmentation_text
 from LDMSegLib.diffusion.ensemble import EnsembleRun
@@ -26,7 +26,6 @@ from LDMSegLib.inference.tta import view_of
 from LDMSegLib.models.bundle import read_bundle, save_bundle
 from LDMSegLib.models.device import choose_device
 from LDMSegLib.models.model import Model
-from LDMSegLib.models.networks import build_all
 from LDMSegLib.preprocessing.case import Case
 from LDMSegLib.spatial.volume import Volume
 from LDMSegLib.specification import Mode
@@ -109,11 +108,11 @@ def test_answers_of_certainty_stay_certain_and_finite():
 
 
 @pytest.fixture(scope="module")
-def leaning_bundle(tmp_path_factory) -> Path:
+def attenuated_bundle(tmp_path_factory) -> Path:
     """A small untrained bundle whose conditioning network answers too."""
     torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("leaning") / "bundle"
-    save_bundle(folder, replace(tiny_specification(), name="leaning"), configurations(), build_all(configurations()))
+    folder = tmp_path_factory.mktemp("attenuated") / "bundle"
+    save_bundle(folder, replace(tiny_specification(), name="attenuated"), configurations(), built(configurations()))
     return folder
 
 
@@ -128,11 +127,11 @@ def some_mri(model: Model) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def drawn(leaning_bundle) -> dict[float, torch.Tensor]:
+def drawn(attenuated_bundle) -> dict[float, torch.Tensor]:
     """The members (30, R, X, Y, Z) by attenuation; half of each is the head's answer."""
     members = {}
     for attenuation in (1.0, 0.25):
-        model, found = loaded(leaning_bundle, members=30, views=2, attenuation=attenuation), []
+        model, found = loaded(attenuated_bundle, members=30, views=2, attenuation=attenuation), []
         draw(model, read(model, some_mri(model)), model.specification.grid.shape, 0, 8, lambda _, p, into=found: into.append(p))
         members[attenuation] = torch.stack(found)
     return members
@@ -155,19 +154,19 @@ def stopped(model: Model, after: int, answer: float | None = None) -> tuple[Ense
 
 
 @pytest.mark.parametrize("after", [1, 2, 3, 5, 8, 9])
-def test_a_stopped_run_is_the_run_of_as_many_members_and_leaves_one_half_where_it_is(leaning_bundle, after):
-    run, got = stopped(loaded(leaning_bundle, members=30, views=8, attenuation=0.25), after, 0.5)
+def test_a_stopped_run_is_the_run_of_as_many_members_and_leaves_one_half_where_it_is(attenuated_bundle, after):
+    run, got = stopped(loaded(attenuated_bundle, members=30, views=8, attenuation=0.25), after, 0.5)
     assert run.partial and run.finished == after and list(got) == list(range(after))
     mean = torch.stack(list(got.values())).mean(0)
-    _, plain = stopped(loaded(leaning_bundle, members=30, views=8, attenuation=1.0), after, 0.5)
+    _, plain = stopped(loaded(attenuated_bundle, members=30, views=8, attenuation=1.0), after, 0.5)
     torch.testing.assert_close(mean, torch.stack(list(plain.values())).mean(0), atol=1e-5, rtol=0)
-    _, asked = stopped(loaded(leaning_bundle, members=after, views=8, attenuation=0.25), 99, 0.5)
+    _, asked = stopped(loaded(attenuated_bundle, members=after, views=8, attenuation=0.25), 99, 0.5)
     assert list(asked) == list(range(after))
     for member, one in got.items():
         torch.testing.assert_close(one, asked[member], atol=1e-5, rtol=0)
 
 
-def test_a_stopped_run_over_views_says_what_it_rests_on(leaning_bundle):
+def test_a_stopped_run_over_views_says_what_it_rests_on(attenuated_bundle):
     cancellation = Cancellation()
 
     class Stops(Silent):
@@ -176,7 +175,7 @@ def test_a_stopped_run_over_views_says_what_it_rests_on(leaning_bundle):
                 cancellation.request()
 
     images = {name: Volume(array, small_affine()) for name, array in small_images().items()}
-    model = loaded(leaning_bundle, members=30, views=8, attenuation=0.25)
+    model = loaded(attenuated_bundle, members=30, views=8, attenuation=0.25)
     result = segment(Case("made_up", images, "t1c"), model, Settings(batch_size=1), Stops(), cancellation)
     sampling = result.provenance["sampling"]
     assert (sampling["members_finished"], sampling["views"], sampling["views_requested"]) == (3, 3, 8)

@@ -51,7 +51,7 @@ def test_the_second_view_changes_left_and_right_only():
 
 
 @pytest.mark.parametrize("count", [1, 2, 8])
-def test_of_evened_images_the_first_view_and_half_of_all_are(count):
+def test_of_bias_corrected_images_the_first_view_and_half_of_all_are(count):
     seen = views(count, bias_corrected=True)
     assert seen[0] == View(bias_corrected=True) and sum(view.bias_corrected for view in seen) == (count + 1) // 2
     assert [view.axes for view in seen] == [view.axes for view in views(count)]
@@ -114,7 +114,7 @@ def test_an_ensemble_over_views_keeps_its_first_view_and_tells_its_progress_as_o
     assert np.abs(over_views.probabilities - first_alone.probabilities).max() <= 1.0
 
 
-def test_every_second_view_of_a_case_with_evened_images_is_of_these(tiny_bundle):
+def test_every_second_view_of_a_case_with_bias_corrected_images_is_of_these(tiny_bundle):
     bundle = read_bundle(tiny_bundle)
     spec, device = bundle.specification, choose_device("cpu", "float32")
     images = {name: Volume(array, small_affine()) for name, array in small_images(spec.sequence_names).items()}

@@ -78,10 +78,10 @@ def test_a_gzip_file_named_nii_is_read_all_the_same(tmp_path):
     np.testing.assert_array_equal(read_volume(tmp_path / "image.nii").array, values())
 
 
-def test_spacing_and_description_speak_of_the_array_axes(tmp_path):
+def test_spacing_and_orientation_speak_of_the_array_axes(tmp_path):
     volume = read_volume(write(tmp_path / "image.nii", values(), np.diag([-2.0, -2.0, 3.5, 1])))
     assert volume.spacing == (2.0, 2.0, 3.5)
-    assert volume.describe() == "20×24×16 voxels of 2×2×3.5 mm, LPS"
+    assert volume.shape == (20, 24, 16) and volume.orientation == "LPS"
 
 
 def test_a_missing_file_is_refused(tmp_path):

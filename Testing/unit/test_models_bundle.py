@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tiny_bundle import built
 
 from LDMSegLib.errors import BundleError, OutputError
 from LDMSegLib.io.hashing import file_sha256
 from LDMSegLib.models import bundle as bundles
 from LDMSegLib.models.bundle import find_bundle, list_bundles, load_networks, read_bundle, save_bundle, verify
-from LDMSegLib.models.networks import build_all
 from LDMSegLib.specification import (
     Grid,
     Intensity,
@@ -99,7 +99,7 @@ SPECIFICATION = Specification(
 def tiny_networks(seed: int = 0) -> dict[str, torch.nn.Module]:
     """The networks with every parameter away from zero: MONAI starts some at 0, where mistakes would not show."""
     torch.manual_seed(seed)
-    networks = build_all(CONFIGURATIONS)
+    networks = built(CONFIGURATIONS)
     for network in networks.values():
         for parameter in network.parameters():
             torch.nn.init.normal_(parameter, std=0.2)
@@ -533,7 +533,7 @@ def test_a_save_that_fails_leaves_nothing_and_keeps_what_was_there(copy, monkeyp
     monkeypatch.setattr(bundles, "_write_json", full)
     with pytest.raises(OutputError) as error:
         save_bundle(copy, SPECIFICATION, CONFIGURATIONS, tiny_networks(seed=1), overwrite=True)
-    assert_one_sentence(error, "No space left")
+    assert_one_sentence(error, "no space left")
     assert file_sha256(copy / "models/model.safetensors") == before
     assert [p.name for p in copy.parent.iterdir()] == ["tiny"]
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from tiny_bundle import tiny_configurations, tiny_specification
+from tiny_bundle import built, tiny_configurations, tiny_specification
 
 from LDMSegLib.errors import BundleError
 from LDMSegLib.inference.ensemble import draw, read
@@ -15,7 +15,6 @@ from LDMSegLib.models.bundle import load_networks, read_bundle, save_bundle
 from LDMSegLib.models.conditioning import ConditioningEncoder
 from LDMSegLib.models.device import choose_device
 from LDMSegLib.models.model import Model
-from LDMSegLib.models.networks import build_all
 from LDMSegLib.specification import Mode
 
 CONDITIONING = {
@@ -46,7 +45,7 @@ def test_an_untrained_guess_changes_nothing():
 def test_the_guess_is_the_latent_of_the_heads_own_probabilities(tmp_path):
     torch.manual_seed(0)
     spec = replace(tiny_specification(), name="guessing")
-    networks = build_all(configurations())
+    networks = built(configurations())
     torch.nn.init.normal_(networks["conditioning"].guess.weight)
     save_bundle(tmp_path / "guessing", spec, configurations(), networks)
     bundle = read_bundle(tmp_path / "guessing")
@@ -65,7 +64,7 @@ def test_the_guess_is_the_latent_of_the_heads_own_probabilities(tmp_path):
 def test_a_direct_share_of_a_member_is_the_heads_answer_in_the_same_view(tmp_path):
     torch.manual_seed(0)
     spec = replace(tiny_specification(), name="guessing")
-    save_bundle(tmp_path / "guessing", spec, configurations(), build_all(configurations()))
+    save_bundle(tmp_path / "guessing", spec, configurations(), built(configurations()))
     bundle, device = read_bundle(tmp_path / "guessing"), choose_device("cpu", "float32")
     mri = np.random.default_rng(0).normal(size=(4, *spec.grid.shape)).astype(np.float32)
     plain = replace(spec.mode(), members=3, views=2)
@@ -93,4 +92,4 @@ def test_a_guess_of_another_latent_space_is_refused(tmp_path):
     wrong = configurations()
     wrong["conditioning"]["latent_channels"] = 5
     with pytest.raises(BundleError, match="latent_channels = 5, expected 2 for its latent channels"):
-        save_bundle(tmp_path / "wrong", tiny_specification(), wrong, build_all(wrong))
+        save_bundle(tmp_path / "wrong", tiny_specification(), wrong, built(wrong))

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
+from tiny_bundle import built
 
 from LDMSegLib.errors import BundleError, InputError
 from LDMSegLib.models.convert import convert_checkpoint, convert_state
-from LDMSegLib.models.networks import build_all
 
 generative = pytest.importorskip("generative.networks.nets", reason="monai-generative is the oracle here")
 
@@ -58,7 +58,7 @@ def original(cls: type, arguments: dict, seed: int = 0) -> torch.nn.Module:
 
 def converted(network: torch.nn.Module, kind: str, arguments: dict) -> dict[str, torch.nn.Module]:
     result = convert_state(network.state_dict(), kind, arguments)
-    networks = build_all(result.configurations)
+    networks = built(result.configurations)
     for name, new in networks.items():
         new.double().load_state_dict(result.states[name], strict=True)
         new.eval()

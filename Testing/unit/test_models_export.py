@@ -11,11 +11,11 @@ import monai.bundle
 import pytest
 import torch
 from monai.bundle import ConfigParser
+from tiny_bundle import built
 
 from LDMSegLib.errors import BundleError, OutputError
 from LDMSegLib.models.bundle import load_networks, read_bundle, save_bundle
 from LDMSegLib.models.export import export_monai
-from LDMSegLib.models.networks import build_all
 from LDMSegLib.specification import (
     Grid,
     Intensity,
@@ -112,7 +112,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
 def saved(folder: Path, conditioning: dict, **further: dict):
     configurations = {**CONFIGURATIONS, "conditioning": conditioning, **further}
     torch.manual_seed(0)
-    networks = build_all(configurations)
+    networks = built(configurations)
     for network in networks.values():
         for parameter in network.parameters():
             torch.nn.init.normal_(parameter, std=0.2)

@@ -59,7 +59,7 @@ def said_of(images, masks):
     return implausible(measures, USUAL, REGIONS)
 
 
-def test_of_a_speck_no_reconstruction_is_measured():
+def test_of_a_few_voxels_no_reconstruction_is_measured():
     masks = np.zeros((3, 8, 8, 8), bool)
     masks[0, 4, 4, 4:6], masks[1:, 2:6, 2:6, 2:6] = True, True
     lost = masks.copy()
@@ -120,7 +120,7 @@ def test_a_tumour_of_unusual_size_is_measured(patient):
     assert said == ["Whole tumour measures 0.49 mL (usual: 1 to 400); compare the result with the images before using it"]
 
 
-def test_many_lesions_are_counted_and_specks_are_not(patient):
+def test_many_lesions_are_counted_and_tiny_components_are_not(patient):
     images, masks = patient
     scattered = np.zeros_like(masks)
     inside = images.any(axis=0)

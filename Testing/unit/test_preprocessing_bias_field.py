@@ -46,7 +46,7 @@ def test_an_even_brain_stays_even():
     assert found.std() < 0.03 and abs(found.mean()) < 0.02
 
 
-def test_shaded_sequences_are_evened_out_and_the_depth_of_it_is_told():
+def test_a_bias_field_is_corrected_and_its_depth_is_told():
     even = {"t1c": volume(brain(0)), "t2w": volume(brain(1))}
     shaded = {name: volume(one.array * np.exp(field(sign * 0.3))) for (name, one), sign in zip(even.items(), (1, -1), strict=True)}
     images, depths = correct_bias_field(shaded)
@@ -62,7 +62,7 @@ def test_shaded_sequences_are_evened_out_and_the_depth_of_it_is_told():
 
 
 @pytest.mark.parametrize("array", [np.zeros(SHAPE, np.float32), np.pad(np.ones((4, 4, 4), np.float32), [(20, 36), (30, 38), (20, 36)])])
-def test_where_there_is_too_little_brain_nothing_is_evened(array):
+def test_where_there_is_too_little_brain_nothing_is_corrected(array):
     assert not logarithmic_field(volume(array)).any()
     images, depths = correct_bias_field({"t1c": volume(array)})
     assert np.array_equal(images["t1c"].array, array) and depths["t1c"] == 0.0

@@ -15,7 +15,7 @@ from LDMSegLib.preprocessing import registration
 from LDMSegLib.preprocessing.registration import register
 from LDMSegLib.preprocessing.registration_quality import DOUBTFUL, UNRELATED
 from LDMSegLib.preprocessing.similarity import distinctness, mutual_information
-from LDMSegLib.spatial.geometry import resample_to
+from LDMSegLib.spatial.resampling import resample_to
 from LDMSegLib.spatial.volume import Volume
 
 AFFINE = np.array([[-3.0, 0, 0, 80], [0, -3.0, 0, 90], [0, 0, 3.0, -70], [0, 0, 0, 1]])

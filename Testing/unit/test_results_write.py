@@ -265,7 +265,7 @@ def test_running_out_of_space_leaves_nothing_and_says_so(tmp_path):
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1500, before[1]))  # no file may grow beyond this: a real failed write
     try:
-        with pytest.raises(OutputError, match="could not be written.*nothing was left there"):
+        with pytest.raises(OutputError, match="cannot be written.*nothing was left there"):
             write_segmentation(tmp_path / "new" / "out", segmentation())
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -15,8 +15,9 @@ from LDMSegLib.io.dicom_series import read_dicom_folder
 from LDMSegLib.io.dicom_slices import Acquisition
 from LDMSegLib.models.bundle import find_bundle
 from LDMSegLib.sequences import appearance
-from LDMSegLib.sequences.dicom_rules import contrast_in_words, from_timing
+from LDMSegLib.sequences.dicom_rules import contrast_of, from_timing
 from LDMSegLib.sequences.identify import CERTAIN, GUESS, LIKELY, Candidate, candidates_of_files, candidates_of_series, identify
+from LDMSegLib.sequences.reading import EITHER, UNCLEAR, WITH, WITHOUT
 from LDMSegLib.spatial.volume import Volume
 
 SEQUENCES = find_bundle(None).specification.sequences
@@ -101,7 +102,8 @@ def test_the_ways_to_say_contrast_agent(native, after):
     ],
 )
 def test_a_negation_belongs_to_the_word_behind_it_and_an_operation_is_no_contrast_agent(words, said):
-    assert contrast_in_words((words,)) is said
+    told = {WITH: True, WITHOUT: False, EITHER: None, UNCLEAR: None, "": None}
+    assert told[contrast_of((words,))[0]] is said
 
 
 def test_a_t1_flair_is_a_t1_and_a_flair_after_contrast_agent_is_still_a_flair():

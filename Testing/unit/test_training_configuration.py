@@ -154,3 +154,13 @@ def test_every_fold_of_the_shipped_configurations_keeps_validation_patients_out(
     settings = read_configuration(SHIPPED["small"])
     assert len(settings.folds) == 4 and not frozenset().union(*settings.folds) & settings.held_out
     assert max(map(len, settings.folds)) - min(map(len, settings.folds)) <= 8
+
+
+@pytest.mark.parametrize("phase, entry", [("autoencoder", "specks"), ("conditioning", "satellites"), ("controlnet", "evened")])
+def test_an_entry_of_an_older_configuration_is_refused_in_one_sentence(tmp_path, phase, entry):
+    for file in SHIPPED["small"].parent.glob("*.json"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "old.json").write_text(json.dumps({"extends": "small.json", "phases": {phase: {entry: 0.3}}}), encoding="utf-8")
+    with pytest.raises(InputError) as refused:
+        read_configuration(tmp_path / "old.json")
+    assert f"'phases.{phase}.{entry}' is not known to this version; correct it" in str(refused.value) and "\n" not in str(refused.value)

@@ -1,52 +1,55 @@
-"""The picture of how training went: what was stopped is joined, what began again stands beside it, what was copied is drawn once."""
+"""The picture of how training went: what was stopped is joined, what was done twice is drawn once."""
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
 from PIL import Image
 from torch.utils.tensorboard import SummaryWriter
 
-from Training.curves import legs, main
+from Training.curves import curves, main
 
 
-def write(run: Path, phase: str, steps: range, value: float, suffix: str) -> None:
-    with SummaryWriter(run / phase, filename_suffix=suffix) as writer:
+def write(folder: Path, steps: range, value: float, suffix: str) -> None:
+    with SummaryWriter(folder, filename_suffix=suffix) as writer:
         for step in steps:
-            writer.add_scalar(f"{phase}/loss", value, step)
-        writer.add_scalar(f"{phase}/validation_dice_WT", value / 10, steps[-1])
+            writer.add_scalar(f"{folder.name}/loss", value, step)
+        writer.add_scalar(f"{folder.name}/validation_dice_WT", value / 10, steps[-1])
 
 
-def test_a_run_that_was_stopped_and_went_on_is_one_leg_and_what_was_done_twice_counts_once(tmp_path):
-    write(tmp_path / "a", "conditioning", range(25, 201, 25), 3.0, ".1")
-    write(tmp_path / "a", "conditioning", range(150, 401, 25), 2.0, ".2")
-    (leg,) = legs([tmp_path / "a"], "conditioning")
-    assert [step for step, _ in leg.scalars["loss"]] == list(range(25, 401, 25)) and leg.steps == 400
-    assert dict(leg.scalars["loss"])[125] == 3.0 and dict(leg.scalars["loss"])[150] == 2.0
-
-
-def test_what_began_again_is_another_leg_and_a_copy_none(tmp_path):
-    write(tmp_path / "a", "conditioning", range(25, 201, 25), 3.0, ".1")
-    write(tmp_path / "a", "conditioning", range(25, 101, 25), 2.0, ".2")
-    shutil.copytree(tmp_path / "a", tmp_path / "b")
-    write(tmp_path / "b", "conditioning", range(25, 51, 25), 1.0, ".3")
-    found = legs([tmp_path / "a", tmp_path / "b"], "conditioning")
-    assert [(leg.name, leg.steps) for leg in found] == [("a", 200), ("a", 100), ("b", 50)]
-    assert legs([tmp_path / "a"], "diffusion") == []
-
-
-def test_a_picture_is_drawn_of_the_phases_there_are(tmp_path, monkeypatch):
-    write(tmp_path / "a", "conditioning", range(25, 501, 25), 3.0, ".1")
-    write(tmp_path / "a", "diffusion", range(25, 51, 25), 1.0, ".2")
-    monkeypatch.setattr("sys.argv", ["curves", "--runs", str(tmp_path / "a"), "--output", str(tmp_path / "curves.png")])
+def call(monkeypatch, run: Path, output: Path) -> None:
+    monkeypatch.setattr("sys.argv", ["curves", "--run", str(run), "--output", str(output)])
     main()
-    assert Image.open(tmp_path / "curves.png").size[0] > 500
 
 
-def test_folders_without_curves_end_in_a_sentence(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("sys.argv", ["curves", "--runs", str(tmp_path), "--output", str(tmp_path / "curves.png")])
+def test_what_was_stopped_goes_on_and_what_was_done_twice_after_a_kill_counts_once(tmp_path):
+    folder = tmp_path / "conditioning"
+    write(folder, range(25, 201, 25), 3.0, ".1")
+    write(folder, range(150, 401, 25), 2.0, ".2")
+    loss = curves(folder)["loss"]
+    assert [step for step, _ in loss] == list(range(25, 401, 25))
+    assert dict(loss)[125] == 3.0 and dict(loss)[150] == 2.0
+
+
+def test_what_began_again_takes_the_place_of_what_was(tmp_path):
+    folder = tmp_path / "conditioning"
+    write(folder, range(25, 201, 25), 3.0, ".1")
+    write(folder, range(25, 101, 25), 2.0, ".2")
+    assert curves(folder)["loss"] == [(step, 2.0) for step in range(25, 101, 25)]
+    assert curves(tmp_path / "diffusion") == {}
+
+
+def test_a_picture_is_drawn_of_the_phases_and_folds_there_are(tmp_path, monkeypatch):
+    sizes = []
+    for name in ("conditioning", "diffusion", "conditioning_without_0"):
+        write(tmp_path / name, range(25, 501, 25), 3.0, ".1")
+        call(monkeypatch, tmp_path, tmp_path / "curves.png")
+        sizes.append(Image.open(tmp_path / "curves.png").size)
+    assert sizes[0] == sizes[1] and sizes[0][0] > 500 and sizes[2][1] > 1.5 * sizes[1][1], "two panels a row"
+
+
+def test_a_folder_without_curves_ends_in_a_sentence(tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit):
-        main()
-    assert "hold no curves, expected run folders of trained phases" in capsys.readouterr().err
+        call(monkeypatch, tmp_path, tmp_path / "curves.png")
+    assert "holds no curves, expected the run folder of trained phases" in capsys.readouterr().err

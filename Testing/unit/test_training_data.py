@@ -14,13 +14,15 @@ from training_tiny import write_configuration as configuration_file
 
 from LDMSegLib.errors import InputError
 from LDMSegLib.specification import nesting
-from Training import datasets
+from Training import datasets, prepared_cases
 from Training.augmentation import deform, drop_sequences, flip, recolour, shaded
 from Training.configuration import read_configuration
-from Training.datasets import Cases, LabelMaps, Validation
+from Training.datasets import Cases, LabelMaps
 from Training.prepare import prepare, prepare_case, prepare_once
 from Training.prepare import prepared as is_prepared
-from Training.transplant import FEWEST_VOXELS, VISIBLE, shrunk, stands_out, transplant
+from Training.prepared_cases import Validation
+from Training.small_lesions import FEWEST_VOXELS, VISIBLE, shrunk, stands_out
+from Training.transplant import transplant
 
 
 @pytest.fixture(scope="module")
@@ -235,7 +237,7 @@ def test_an_item_depends_on_seed_and_number_alone(ready, make):
 def test_cases_read_from_disk_are_those_in_memory(ready, monkeypatch):
     settings, run, _ = ready
     kept = Cases(settings, run, settings.phases["controlnet"], 0)
-    monkeypatch.setattr(datasets, "IN_MEMORY_BYTES", 0)
+    monkeypatch.setattr(prepared_cases, "IN_MEMORY_BYTES", 0)
     read = Cases(settings, run, settings.phases["controlnet"], 0)
     assert kept._cases._kept is not None and read._cases._kept is None
     for i in range(4):
@@ -371,9 +373,9 @@ def test_a_lesion_stands_out_by_its_brightness_in_any_sequence_and_by_its_size()
     assert not stands_out(image + 5.0 * small_lesion, small_lesion)
 
 
-def test_satellites_are_small_lesions_in_as_many_items_as_asked(transplanted):
+def test_small_lesions_are_set_into_as_many_images_as_asked(transplanted):
     settings, *_, run = transplanted
-    items = Cases(settings, run, phase(settings, "conditioning", satellites=0.5), 0)
+    items = Cases(settings, run, phase(settings, "conditioning", small_lesions_in_images=0.5), 0)
     regions = [items[i]["regions"].numpy() for i in range(40)]
     given = [r for r in regions if (r[2] > 0.5).any()]  # the host has no tumour of its own
     assert 10 < len(given) < 30

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -10,7 +12,7 @@ import torch
 from scipy import ndimage
 
 from LDMSegLib.models.bundle import save_bundle
-from LDMSegLib.models.networks import build_all
+from LDMSegLib.models.networks import build
 from LDMSegLib.specification import Grid, Intensity, Label, Latent, Mode, Region, Schedule, Sequence, Specification, Weights
 
 SEQUENCES = (
@@ -97,13 +99,18 @@ def tiny_configurations(specification: Specification) -> dict[str, dict]:
     }
 
 
+def built(configurations: Mapping[str, Mapping[str, Any]]) -> dict[str, torch.nn.Module]:
+    """Every network of a bundle, by name."""
+    return {name: build(configuration) for name, configuration in configurations.items()}
+
+
 def save_tiny_bundle(folder: Path, specification: Specification | None = None, seed: int = 0) -> Path:
     """Write the bundle; every parameter is away from zero, where MONAI starts some and mistakes would not show."""
     specification = specification or tiny_specification()
     configurations = tiny_configurations(specification)
     state = torch.get_rng_state()
     torch.manual_seed(seed)
-    networks = build_all(configurations)
+    networks = built(configurations)
     for network in networks.values():
         for parameter in network.parameters():
             torch.nn.init.normal_(parameter, std=0.2)

@@ -6,21 +6,20 @@ from typing import Any
 
 import numpy as np
 
-from LDMSegLib.preprocessing.quality import SMALLEST_BRAIN_ML
-from LDMSegLib.spatial.foreground import LARGEST_BRAIN_ML
+from LDMSegLib.spatial.affine import spacing_of
+from LDMSegLib.spatial.limits import FULL_COVERAGE, LARGEST_BRAIN_ML, SMALLEST_BRAIN_ML
 from LDMSegModule.checks.Finding import PROBLEM, WARNING, Finding
 from LDMSegModule.parameters.SegmentParameters import NEVER
 from LDMSegModule.scene.BrainMask import BrainMask
-from LDMSegModule.scene.InputImage import InputImage
+from LDMSegModule.scene.SceneImage import SceneImage
 from LDMSegModule.scene.SequenceGuess import RESULT_ATTRIBUTE
 
-LEAST_SEEN = 0.95
 LEAST_SHOWN = 0.5
 LATTICE = 32
 """Every n-th voxel of the box around the mask is looked at, so that at most this many remain along an axis."""
 
 
-def mask_findings(node: Any, prepare: str, name: str, image: InputImage | None, background: float | None) -> list[Finding]:
+def mask_findings(node: Any, prepare: str, name: str, image: SceneImage | None, background: float | None) -> list[Finding]:
     """What there is to say about a mask.
 
     Args:
@@ -55,7 +54,7 @@ def mask_findings(node: Any, prepare: str, name: str, image: InputImage | None, 
     return findings
 
 
-def _place(mask: BrainMask, name: str, image: InputImage, background: float | None) -> list[Finding]:
+def _place(mask: BrainMask, name: str, image: SceneImage, background: float | None) -> list[Finding]:
     """Whether the mask lies where the image does, and where that shows something."""
     index = _points(mask) @ _to_voxels(mask, image)[:3].T
     inside = ((index >= -0.5) & (index <= np.asarray(image.geometry.shape) - 0.5)).all(axis=1)
@@ -63,14 +62,14 @@ def _place(mask: BrainMask, name: str, image: InputImage, background: float | No
         text = f"The brain mask '{mask.title}' lies nowhere near {name}: choose the mask of this patient's brain, or none."
         return [Finding(PROBLEM, text, (name,))]
     seen = float(inside.mean())
-    if seen < LEAST_SEEN:
+    if seen < FULL_COVERAGE:
         text = f"Of the brain mask '{mask.title}' only {seen:.0%} lies in the field of view of {name}: check that the two belong together."
         return [Finding(WARNING, text, (name,))]
     if background is None:
         return []
-    steps = np.linalg.norm(image.affine[:3, :3], axis=0) / np.linalg.norm(image.geometry.affine[:3, :3], axis=0)
-    nearest = np.clip(np.rint(index[inside] / steps).astype(int), 0, np.array(image.shape) - 1)
-    shown = float((image.array[tuple(nearest.T)] != background).mean())
+    steps = image.sample.spacing / spacing_of(image.geometry.affine)
+    nearest = np.clip(np.rint(index[inside] / steps).astype(int), 0, np.array(image.sample.shape) - 1)
+    shown = float((image.sample.array[tuple(nearest.T)] != background).mean())
     if shown >= LEAST_SHOWN:
         return []
     text = f"The brain mask '{mask.title}' lies beside the brain in {name}, which fills {shown:.0%} of it: check that they belong together."
@@ -86,5 +85,5 @@ def _points(mask: BrainMask) -> np.ndarray:
     return np.column_stack([found[:, ::-1], np.ones(len(found))])
 
 
-def _to_voxels(mask: BrainMask, image: InputImage) -> np.ndarray:
+def _to_voxels(mask: BrainMask, image: SceneImage) -> np.ndarray:
     return np.linalg.inv(image.geometry.affine) @ mask.affine

@@ -12,19 +12,24 @@ import slicer
 
 from LDMSegLib.preprocessing import quality
 from LDMSegLib.spatial import foreground
+from LDMSegLib.spatial.grids import coverage, difference
+from LDMSegLib.spatial.limits import (
+    FEWEST_VOXELS,
+    FULL_COVERAGE,
+    LARGEST_SPACING_MM,
+    LEAST_FOREGROUND_DICE,
+    NO_OVERLAP_DICE,
+    SMALLEST_EXTENT_MM,
+    SMALLEST_SPACING_MM,
+)
+from LDMSegLib.spatial.nearest import resample_nearest
 from LDMSegLib.specification import Sequence
 from LDMSegModule.checks.BrainMaskCheck import mask_findings
 from LDMSegModule.checks.Estimate import in_words
 from LDMSegModule.checks.Finding import PROBLEM, WARNING, Finding
 from LDMSegModule.parameters.SegmentParameters import ALWAYS, DEEPBET, HD_BET, NEVER
 from LDMSegModule.scene.BrainChoice import BrainChoice
-from LDMSegModule.scene.InputImage import InputImage
-
-FEWEST_VOXELS = 8
-SMALLEST_MM = 40.0
-SAME_GRID_MM = 0.1
-LEAST_COVERAGE = 0.95
-NO_OVERLAP_DICE = 0.02
+from LDMSegModule.scene.SceneImage import SceneImage
 
 
 class Sequences(Protocol):
@@ -57,16 +62,16 @@ class Preflight:
         """What there is to say about sequence name → volume node (or None where nothing is chosen); problems first."""
         chosen = {s.name: nodes[s.name] for s in self._sequences if nodes.get(s.name) is not None}
         findings = [*self._missing(chosen), *_chosen_twice(chosen)]
-        images: dict[str, InputImage] = {}
+        images: dict[str, SceneImage] = {}
         for name, node in chosen.items():
             unusable = _unusable(name, node)
             if unusable:
                 findings.append(unusable)
             else:
-                images[name] = InputImage.of(node)
+                images[name] = SceneImage.of(node)
         images = {name: image for name, image in images.items() if _keep(_bad_values(name, image), findings)}
         findings += _same_voxels(images)
-        measured = {name: foreground.inspect(image) for name, image in images.items()}
+        measured = {name: foreground.inspect(image.sample) for name, image in images.items()}
         if images:
             findings += self._of_images(images, measured)
         findings += self._of_mask(images, measured)
@@ -88,11 +93,11 @@ class Preflight:
                 findings.append(Finding(WARNING, text, (s.name,)))
         return findings
 
-    def _reference(self, images: Mapping[str, InputImage]) -> str:
+    def _reference(self, images: Mapping[str, SceneImage]) -> str:
         wanted = self.specification.reference
         return wanted if wanted in images else next(iter(images), wanted)
 
-    def _of_mask(self, images: Mapping[str, InputImage], measured: Mapping[str, foreground.Findings]) -> list[Finding]:
+    def _of_mask(self, images: Mapping[str, SceneImage], measured: Mapping[str, foreground.Findings]) -> list[Finding]:
         if self.brain.mask is None:
             return []
         name = self._reference(images)
@@ -100,7 +105,7 @@ class Preflight:
         found = mask_findings(self.brain.mask, self.prepare, name, images.get(name), background)
         return [replace(finding, preparing=True) for finding in found]
 
-    def _of_images(self, images: Mapping[str, InputImage], measured: Mapping[str, foreground.Findings]) -> list[Finding]:
+    def _of_images(self, images: Mapping[str, SceneImage], measured: Mapping[str, foreground.Findings]) -> list[Finding]:
         reference = self._reference(images)
         skull = [name for name, found in measured.items() if found.skull]
         others = [name for name in images if name != reference]
@@ -114,7 +119,7 @@ class Preflight:
                 findings.append(Finding(WARNING, text, (name,)))
             if name == reference:
                 continue
-            if not image.same_grid(target, SAME_GRID_MM):
+            if not image.same_grid(target):
                 grid = _grid(name, image, reference, target)
                 apart.append(name)
                 if self.prepare == NEVER or (grid.is_problem and self.prepare != ALWAYS):
@@ -124,7 +129,7 @@ class Preflight:
             if not (measured[name].skull or measured[reference].skull):
                 overlaps[name] = _foreground_dice(image, measured[name], target, measured[reference])
         if self.prepare != NEVER:
-            apart += [name for name, dice in overlaps.items() if dice < quality.LEAST_FOREGROUND_DICE and name not in apart]
+            apart += [name for name, dice in overlaps.items() if dice < LEAST_FOREGROUND_DICE and name not in apart]
             # with a skull nothing tells cheaply whether the patient has moved
             moved = others if skull or self.prepare == ALWAYS else apart
             return findings + _preparing(moved, skull, apart, reference, self.brain)
@@ -205,13 +210,19 @@ def _unusable(name: str, node: Any) -> Finding | None:
     return None
 
 
-def _bad_values(name: str, image: InputImage) -> Finding | None:
-    extent = np.asarray(image.geometry.shape) * image.geometry.spacing
-    if extent.min() < SMALLEST_MM or not np.isfinite(extent).all() or abs(np.linalg.det(image.affine[:3, :3])) < 1e-9:
-        size = "×".join(f"{e:.0f}" for e in extent)
-        text = f"'{image.title}' ({name}) measures {size} mm, expected a whole brain: check its voxel size or choose another volume."
+def _bad_values(name: str, image: SceneImage) -> Finding | None:
+    spacing = np.asarray(image.geometry.spacing)
+    extent = spacing * image.geometry.shape
+    flat = not np.isfinite(spacing).all() or abs(np.linalg.det(image.geometry.affine[:3, :3])) < 0.01 * spacing.prod()
+    if flat or extent.min() < SMALLEST_EXTENT_MM or spacing.min() < SMALLEST_SPACING_MM or spacing.max() > LARGEST_SPACING_MM:
+        size, voxels = "×".join(f"{e:.0f}" for e in extent), "×".join(f"{s:.3g}" for s in spacing)
+        text = (
+            f"'{image.title}' ({name}) measures {size} mm in voxels of {voxels} mm, expected a whole head (at least "
+            f"{SMALLEST_EXTENT_MM:g} mm along each axis, in voxels of {SMALLEST_SPACING_MM:g} to {LARGEST_SPACING_MM:g} mm): check its "
+            "voxel size or choose another volume."
+        )
         return Finding(PROBLEM, text, (name,))
-    low, high = float(image.array.min()), float(image.array.max())
+    low, high = float(image.sample.array.min()), float(image.sample.array.max())
     if not np.isfinite([low, high]).all():
         text = f"'{image.title}' ({name}) holds values that are not numbers: replace them or load the volume again."
         return Finding(PROBLEM, text, (name,))
@@ -220,30 +231,32 @@ def _bad_values(name: str, image: InputImage) -> Finding | None:
     return None
 
 
-def _same_voxels(images: Mapping[str, InputImage]) -> list[Finding]:
+def _same_voxels(images: Mapping[str, SceneImage]) -> list[Finding]:
     findings = []
     for (name, a), (other, b) in combinations(images.items(), 2):
-        if a.node is not b.node and a.geometry.shape == b.geometry.shape and np.array_equal(a.array, b.array):
+        if a.node is not b.node and a.geometry.shape == b.geometry.shape and np.array_equal(a.sample.array, b.sample.array):
             if np.array_equal(slicer.util.arrayFromVolume(a.node), slicer.util.arrayFromVolume(b.node)):
                 text = f"'{a.title}' ({name}) and '{b.title}' ({other}) hold the same image: give each sequence its own."
                 findings.append(Finding(PROBLEM, text, (name, other)))
     return findings
 
 
-def _grid(name: str, image: InputImage, reference: str, target: InputImage) -> Finding:
-    covered = image.coverage(target)
+def _grid(name: str, image: SceneImage, reference: str, target: SceneImage) -> Finding:
+    covered = coverage(*image.grid, *target.grid)
     if covered == 0.0:
         text = f"'{image.title}' ({name}) lies nowhere near {reference}: check that both belong to one patient, and register them."
         return Finding(PROBLEM, text, (name, reference))
-    part = f"; it covers {covered:.0%} of its field of view" if covered < LEAST_COVERAGE else ""
-    text = f"{name} has another voxel grid than {reference} ({image.difference(target)}) and will be resampled onto it{part}."
+    part = f"; it covers {covered:.0%} of its field of view" if covered < FULL_COVERAGE else ""
+    text = f"{name} has another voxel grid than {reference} ({difference(*image.grid, *target.grid)}) and will be resampled onto it{part}."
     return Finding(WARNING, text, (name,))
 
 
-def _foreground_dice(image: InputImage, found: foreground.Findings, target: InputImage, wanted: foreground.Findings) -> float:
+def _foreground_dice(image: SceneImage, found: foreground.Findings, target: SceneImage, wanted: foreground.Findings) -> float:
     """Dice of two images' brains, on a sample of the target's voxels."""
-    moved = image.sampled_at(target) != (found.background or 0.0)
-    here = target.sampled_at(target) != (wanted.background or 0.0)
+    here = target.sample.array[::2, ::2, ::2]
+    every_second = target.sample.affine @ np.diag([2.0, 2.0, 2.0, 1.0])
+    moved = resample_nearest(image.sample.array, image.sample.affine, every_second, here.shape) != (found.background or 0.0)
+    here = here != (wanted.background or 0.0)
     total = int(moved.sum()) + int(here.sum())
     return 2.0 * int((moved & here).sum()) / total if total else 0.0
 

