@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from LDMSegLib.spatial.boxes import bounding_box
+
 
 def speck(regions: np.ndarray, other: np.ndarray, where: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Add `other`'s lesions, together 3 to 9 voxels long, to `regions`.
@@ -22,10 +24,9 @@ def speck(regions: np.ndarray, other: np.ndarray, where: np.ndarray, rng: np.ran
     Returns:
         New regions; the given ones where `other` is empty.
     """
-    occupied = [np.flatnonzero((other > 0.5).any(axis=tuple(a for a in range(4) if a != axis))) for axis in (1, 2, 3)]
-    if not all(len(indices) for indices in occupied):
+    box = bounding_box((other > 0.5).any(axis=0))
+    if box is None:
         return regions
-    box = tuple(slice(indices[0], indices[-1] + 1) for indices in occupied)
     lesion = torch.from_numpy(np.ascontiguousarray(other[(slice(None), *box)]))[None]
     length = min(rng.uniform(3, 9), max(lesion.shape[2:]))
     size = [max(1, round(n * length / max(lesion.shape[2:]))) for n in lesion.shape[2:]]
