@@ -18,7 +18,7 @@ import numpy as np
 
 from LDMSegLib.errors import InputError
 from LDMSegLib.io.dicom_text import Text, Unwritable
-from LDMSegLib.spatial.affine import LPS_TO_RAS
+from LDMSegLib.spatial.affine import plane_affine
 
 _TRIAL = ("ClinicalTrialSponsorName", "ClinicalTrialProtocolID", "ClinicalTrialSubjectID")
 _TRIAL_NAMES = ("ClinicalTrialProtocolName", "ClinicalTrialSiteID", "ClinicalTrialSiteName")
@@ -151,8 +151,8 @@ def _frame_of_reference(pydicom: Any, headers: list[Any], study: str, series: st
 def _frames(header: Any) -> list[np.ndarray]:
     groups = header.get("PerFrameFunctionalGroupsSequence")
     if not groups:
-        return [_affine(*(_geometry(header, None, name) for name in ("position", "orientation", "spacing")))]
-    return [_affine(*(_geometry(header, own, name) for name in ("position", "orientation", "spacing"))) for own in groups]
+        return [plane_affine(*(_geometry(header, None, name) for name in ("position", "orientation", "spacing")))]
+    return [plane_affine(*(_geometry(header, own, name) for name in ("position", "orientation", "spacing"))) for own in groups]
 
 
 _WHERE = {
@@ -174,14 +174,6 @@ def _geometry(header: Any, own: Any, what: str) -> list[float]:
     if not value or len(value) != count:
         raise Unwritable(f"{name} is missing")
     return [float(number) for number in value]
-
-
-def _affine(position: list[float], orientation: list[float], spacing: list[float]) -> np.ndarray:
-    affine = np.eye(4)
-    turn = np.array(orientation)
-    affine[:3, 0], affine[:3, 1] = turn[:3] * spacing[1], turn[3:] * spacing[0]
-    affine[:3, 2], affine[:3, 3] = np.cross(turn[:3], turn[3:]), position
-    return LPS_TO_RAS @ affine
 
 
 def _thickness(header: Any, affines: list[np.ndarray], notes: list[str]) -> float:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from LDMSegLib.io.dicom_slices import Slice
-from LDMSegLib.spatial.affine import LPS_TO_RAS, spacing_of
+from LDMSegLib.spatial.affine import plane_affine, spacing_of
 from LDMSegLib.spatial.limits import FEWEST_VOXELS, LARGEST_SPACING_MM, SMALLEST_EXTENT_MM, SMALLEST_SPACING_MM
 
 # Positions are written with few digits: what is closer than this is one place.
@@ -75,10 +75,7 @@ def stack(slices: list[Slice]) -> Stack:
     positions = np.array([s.position for s in ordered])
     _reject_uneven(positions, normal)
     step = (positions[-1] - positions[0]) / (len(ordered) - 1)
-    affine = np.eye(4)
-    affine[:3, 0], affine[:3, 1], affine[:3, 2] = along_row * first.spacing[1], along_column * first.spacing[0], step
-    affine[:3, 3] = positions[0]
-    affine = LPS_TO_RAS @ affine
+    affine = plane_affine(positions[0], first.orientation, first.spacing, step)
     shape = (first.columns, first.rows, len(ordered))
     _reject_size(shape, spacing_of(affine))
     return Stack(tuple(ordered), shape, affine)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from scipy import ndimage
 
+from LDMSegLib.spatial.boxes import bounding_box
 from LDMSegLib.spatial.resampling import resample_to
 from LDMSegLib.spatial.volume import Volume
 
@@ -79,7 +80,7 @@ def comparison(
     """Agreement as a function of the matrix, for comparing many; of what is `seen` of each image."""
     still, loose = seen(averaged(fixed, mm)), seen(averaged(moving, mm))
     wanted = np.ones(still.shape, bool) if inside is None else _any(fixed, inside, mm).array > 0
-    box = ndimage.find_objects(wanted.astype(np.uint8))[0] if wanted.any() else (slice(0, 1),) * 3
+    box = bounding_box(wanted) or (slice(0, 1),) * 3
     corner = still.affine.copy()
     corner[:3, 3] += still.affine[:3, :3] @ [part.start for part in box]
     grey, wanted = still.array[box], wanted[box]

@@ -5,6 +5,8 @@ Needs numpy alone: 3D Slicer looks at its volumes with this before anything else
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -13,6 +15,25 @@ LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 BRATS_AFFINE = np.array([[-1.0, 0, 0, 0], [0, -1.0, 0, 239.0], [0, 0, 1.0, 0], [0, 0, 0, 1.0]])
 """The grid of the BraTS data, 1 mm in the space of the SRI24 atlas; indices grow towards left, posterior and superior."""
 BRATS_SHAPE = (240, 240, 155)
+
+
+def plane_affine(
+    position: Sequence[float], orientation: Sequence[float], spacing: Sequence[float], step: Sequence[float] | None = None
+) -> np.ndarray:
+    """The affine (4, 4), (column, row, slice) → world RAS mm, of an image plane as DICOM describes it (PS3.3 C.7.6.2.1.1).
+
+    Args:
+        position: ImagePositionPatient, LPS mm.
+        orientation: ImageOrientationPatient, the directions along a row and along a column, LPS.
+        spacing: PixelSpacing, mm between rows and between columns.
+        step: from one slice to the next, LPS mm; without it the unit normal.
+    """
+    along_row, along_column = np.array(orientation[:3]), np.array(orientation[3:])
+    affine = np.eye(4)
+    affine[:3, 0], affine[:3, 1] = along_row * spacing[1], along_column * spacing[0]
+    affine[:3, 2] = np.cross(along_row, along_column) if step is None else step
+    affine[:3, 3] = position
+    return LPS_TO_RAS @ affine
 
 
 def transform_points(affine: np.ndarray, points: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ import vtk
 from vtk.util.numpy_support import vtk_to_numpy
 
 from LDMSegLib.errors import InputError
+from LDMSegLib.spatial.boxes import bounding_box, whole_grid
 from LDMSegModule.scene.NiftiFile import NiftiFile
 from LDMSegModule.scene.SegmentLabels import BINARY_LABELMAP
 from LDMSegModule.scene.VolumeGeometry import VolumeGeometry, world_matrix
@@ -112,11 +113,8 @@ def _on_one_grid(node: Any, segmentation: Any) -> Any:
 
 def _cropped(marked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The box around what is marked, and the index at which it begins; nothing is cropped where nothing is marked."""
-    spans = []
-    for axis in range(3):
-        there = np.flatnonzero(marked.any(axis=tuple(other for other in range(3) if other != axis)))
-        spans.append((there[0], there[-1] + 1) if len(there) else (0, marked.shape[axis]))
-    return marked[tuple(slice(*span) for span in spans)], np.array([span[0] for span in spans])
+    box = bounding_box(marked) or whole_grid(marked)
+    return marked[box], np.array([part.start for part in box])
 
 
 def _with_voxels(node: Any) -> Any:
