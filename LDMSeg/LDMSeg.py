@@ -38,7 +38,7 @@ from LDMSegModule.process.BackgroundRun import BackgroundRun
 from LDMSegModule.process.PythonCommand import PythonCommand
 from LDMSegModule.process.RunControl import RunControl
 from LDMSegModule.process.RunFolders import RunFolders
-from LDMSegModule.result.Result import THRESHOLD_ATTRIBUTE
+from LDMSegModule.result.Result import THRESHOLD_ATTRIBUTE, Result
 from LDMSegModule.result.ResultFiles import PREPARATION, ResultFiles
 from LDMSegModule.result.ResultImport import ResultImport
 from LDMSegModule.result.SyntheticImport import SyntheticImport
@@ -134,11 +134,7 @@ class LDMSegLogic(ScriptedLoadableModuleLogic):
 
     def results(self):
         """The results that are whole in the scene, in the order they were made."""
-        return ResultImport(slicer.mrmlScene).restore()
-
-    def resultOf(self, segmentation):
-        """The result a segmentation node belongs to, None where it is none."""
-        return ResultImport(slicer.mrmlScene).result_of(segmentation)
+        return Result.all_in(slicer.mrmlScene)
 
     def loadMasks(self, folder, reference, specification):
         """Bring a folder of synthetic masks into the scene; returns how many there are."""
@@ -254,7 +250,7 @@ class LDMSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         )  # fmt: skip
         self.review = ReviewPanel(
             ReviewWidgets(ui.reviewContent, ui.editButton, ui.discardButton), Notice(ui.resultNotice), notice, parts, SegmentEditor(),
-            self.logic.resultOf, lambda: self.inputs.reference, catch_errors,
+            Result.of, lambda: self.inputs.reference, catch_errors,
         )  # fmt: skip
         self.more = MoreMenu(ui.moreButton, catch_errors, lambda: self.review.result, self.files, self.dialogs, notice.show)
 
@@ -336,8 +332,8 @@ class LDMSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.readiness.update()
 
     def _resultArrived(self, result):
+        self.review.show(result)
         self.parameters.result = result.segmentation
-        self.review.follow(result.segmentation)
         self.ui.reviewGroup.collapsed = False
 
     # What happens to the scene (see SceneWatch)

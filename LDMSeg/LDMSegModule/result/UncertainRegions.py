@@ -88,13 +88,13 @@ class UncertainRegions:
     def reviewed_count(self) -> int:
         return len(self._reviewed())
 
-    def next(self, index: int, unreviewed_only: bool = False) -> int:
-        """The index after this one, going round; -1 counts as before the first. Stays where there is no other."""
-        return self._step(index, 1, unreviewed_only)
+    def next(self, index: int) -> int:
+        """Return the index after this one, going round; -1 counts as before the first."""
+        return (index + 1) % max(1, len(self))
 
-    def previous(self, index: int, unreviewed_only: bool = False) -> int:
-        """The index before this one, going round."""
-        return self._step(max(index, 0), -1, unreviewed_only)
+    def previous(self, index: int) -> int:
+        """Return the index before this one, going round."""
+        return (max(index, 0) - 1) % max(1, len(self))
 
     def position(self, index: int) -> tuple[float, float, float]:
         """World RAS in mm of the row with this index (from 0), where it is on the screen now."""
@@ -116,14 +116,6 @@ class UncertainRegions:
 
     def _reviewed(self) -> set[int]:
         return set(json.loads(self._segmentation.GetAttribute(REVIEWED_ATTRIBUTE) or "[]"))
-
-    def _step(self, index: int, by: int, unreviewed_only: bool) -> int:
-        rows, reviewed = self.rows, self._reviewed()
-        for k in range(1, len(rows) + 1):
-            candidate = (index + by * k) % len(rows)
-            if not unreviewed_only or rows[candidate].rank not in reviewed:
-                return candidate
-        return index
 
 
 def _row(line: Mapping[str, str], titles: Mapping[str, str]) -> UncertainRow:

@@ -86,10 +86,6 @@ class SequenceGuess:
         taken = {one.sequence: one.node for one in self.guessed if one.sequence}
         return {s.name: taken[s.name] for s in self._sequences if s.name in taken}
 
-    def sequence_of(self, node: Any) -> str | None:
-        """The one sequence a volume node alone seems to be, None where nothing or several fit."""
-        return (self._told_apart([node])[0].sequence or None) if _is_image(node) else None
-
     def _told_apart(self, nodes: list[Any]) -> tuple[Guessed, ...]:
         """What each volume of one patient is."""
         names = [node.GetName() or "" for node in nodes]
