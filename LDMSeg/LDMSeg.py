@@ -5,7 +5,6 @@ from pathlib import Path
 import ctk
 import qt
 import slicer
-from LDMSegModule.checks.PaceMemory import PaceMemory
 from LDMSegModule.checks.Preflight import Preflight
 from LDMSegModule.install.Installation import Installation
 from LDMSegModule.install.ModelManager import ModelManager
@@ -158,7 +157,7 @@ class LDMSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.resultSelector.addAttribute("vtkMRMLSegmentationNode", THRESHOLD_ATTRIBUTE)
         self.ui.masksFolder.filters = ctk.ctkPathLineEdit.Dirs
         self.ui.helpText.text = _HELP
-        self.logic, self.dialogs, self.files, self.memory = LDMSegLogic(), Dialogs(), ResultFiles(), PaceMemory()
+        self.logic, self.dialogs, self.files = LDMSegLogic(), Dialogs(), ResultFiles()
 
         notice, self.catch_errors = self._voice(self.ui.generalNotice)
         self.sample = SamplePanel(
@@ -171,7 +170,7 @@ class LDMSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._makeSynthetic()
         self._makeModels()
         self._makeShortcuts()
-        self.readiness = Readiness(self.setupPanel, self.settings, self.inputs, self.segmentPanel, self.syntheticPanel, self.memory)
+        self.readiness = Readiness(self.setupPanel, self.settings, self.inputs, self.segmentPanel, self.syntheticPanel)
         self.link = ParameterLink(
             super(LDMSegLogic, self.logic).getParameterNode, Parameters, self.ui, self.addObserver, self.removeObserver, self._bind,
             self.catch_errors(self._parametersChanged), notice.problem,
@@ -259,7 +258,7 @@ class LDMSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.settings = SettingsPanel(
             SettingsWidgets(ui.bundleSelector, ui.modeSelector, ui.deviceSelector, ui.estimateLabel), catch_errors, self._settingsChanged
         )
-        job = SegmentJob(self.inputs, self.settings, self.brain, self.logic, self.files, self.memory, self._resultArrived)
+        job = SegmentJob(self.inputs, self.settings, self.brain, self.logic, self.files, self._resultArrived)
         widgets = SegmentWidgets(
             ui.segmentButton, ui.runFrame, ui.runProgress, ui.runStage, ui.keepButton, ui.cancelButton, ui.partialButton, ui.retryButton,
             ui.logText,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from slicer.i18n import tr as _
 
-from LDMSegModule.checks.PaceMemory import PaceMemory
 from LDMSegModule.panels.InputsPanel import InputsPanel
 from LDMSegModule.panels.SegmentPanel import SegmentPanel
 from LDMSegModule.panels.SettingsPanel import SettingsPanel
@@ -22,10 +21,9 @@ class Readiness:
         inputs: InputsPanel,
         segment: SegmentPanel,
         synthetic: SyntheticPanel,
-        memory: PaceMemory,
     ) -> None:
         self._setup, self._settings, self._inputs = setup, settings, inputs
-        self._segment, self._synthetic, self._memory = segment, synthetic, memory
+        self._segment, self._synthetic = segment, synthetic
 
     def update(self) -> None:
         """To be called whenever something that counts has changed."""
@@ -36,4 +34,4 @@ class Readiness:
         segmenting = [_("A segmentation is running; wait for it or cancel it.")] * self._segment.running
         self._synthetic.use(self._settings.folder, self._settings.device)
         self._synthetic.show_readiness(common + segmenting)
-        self._settings.estimate(self._inputs.reference_voxels, self._memory.pace)
+        self._settings.show_estimate(self._inputs.reference_voxels)

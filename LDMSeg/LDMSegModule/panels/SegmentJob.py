@@ -8,9 +8,9 @@ from typing import Any, Protocol
 
 from slicer.i18n import tr as _
 
-from LDMSegModule.checks.PaceMemory import PaceMemory
 from LDMSegModule.panels.BrainPanel import BrainPanel
 from LDMSegModule.panels.InputsPanel import InputsPanel
+from LDMSegModule.panels.LastRun import remember_run
 from LDMSegModule.panels.SegmentPanel import Order
 from LDMSegModule.panels.SettingsPanel import SettingsPanel
 from LDMSegModule.parameters.SegmentParameters import AUTOMATIC, DEEPBET, NEVER, SegmentParameters
@@ -28,7 +28,7 @@ class SegmentJob:
     """Args:
     inputs, settings, brain: the parts that say what is to be run.
     loader: brings a result folder into the scene.
-    files, memory: remember where the result's files lie and how fast the run was.
+    files: remember where the result's files lie.
     arrived: told of a result that is now in the scene.
     """
 
@@ -39,11 +39,10 @@ class SegmentJob:
         brain: BrainPanel,
         loader: Loader,
         files: ResultFiles,
-        memory: PaceMemory,
         arrived: Callable[[Result], None],
     ) -> None:
         self._inputs, self._settings, self._brain, self._loader = inputs, settings, brain, loader
-        self._files, self._memory, self._arrived = files, memory, arrived
+        self._files, self._arrived = files, arrived
         self._used: dict[str, Any] = {}
         self._unused: list[Any] = []
 
@@ -75,7 +74,7 @@ class SegmentJob:
         result = self._loader.loadResult(folder, reference, self._settings.specification)
         ResultSequences(result.segmentation, result.provenance).remember(self._used, self._unused)
         self._files.remember(result, folder)
-        self._memory.learn(result.provenance, self._settings.bundle, seconds)
+        remember_run(result.provenance, self._settings.bundle, seconds)
         self._arrived(result)
         members = result.provenance.get("sampling", {}).get("members_finished", "?")
         said = _("Done in {seconds:.0f} s with {members} members. The result is under Review.").format(seconds=seconds, members=members)

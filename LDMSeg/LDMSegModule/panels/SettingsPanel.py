@@ -12,9 +12,9 @@ from slicer.i18n import tr as _
 
 from LDMSegLib.models.layout import Bundle
 from LDMSegLib.specification import Specification
-from LDMSegModule.checks.Estimate import Estimate
-from LDMSegModule.checks.Pace import Pace
+from LDMSegModule.checks.RunEstimate import estimate
 from LDMSegModule.install.ModelManager import Model
+from LDMSegModule.panels.LastRun import last_run
 from LDMSegModule.panels.Sentences import sentence
 from LDMSegModule.parameters.SegmentParameters import AUTOMATIC
 
@@ -137,17 +137,14 @@ class SettingsPanel:
             return [_("There is no model; add one under Models and help.")]
         return [sentence(entry.problem)] if entry.bundle is None else []
 
-    def estimate(self, image_voxels: int, pace: Pace | None) -> Estimate | None:
-        """What a run with these settings takes; also written into the panel."""
-        p = self._parameters
-        if p is None or self.bundle is None:
-            self._w.estimate.text = ""
-            return None
-        estimate = Estimate.of(
-            self.bundle, self.mode, p.members or None, p.steps or None, p.device, p.batchSize, pace, **_voxels(image_voxels)
+    def show_estimate(self, image_voxels: int) -> None:
+        """Write into the panel what a run with these settings takes, for a reference volume of so many voxels."""
+        p, bundle = self._parameters, self.bundle
+        self._w.estimate.text = (
+            estimate(bundle, self.mode, p.members, p.steps, p.device, p.batchSize, last_run(), image_voxels)
+            if p is not None and bundle is not None
+            else ""
         )
-        self._w.estimate.text = estimate.text + (f"\n{estimate.warning}" if estimate.warning else "")
-        return estimate
 
     def _fill_modes(self) -> None:
         spec = self.specification
@@ -184,10 +181,6 @@ class SettingsPanel:
 def _devices() -> list[tuple[str, str]]:
     gpu = ("mps", _("GPU (Apple)")) if sys.platform == "darwin" else ("cuda", _("GPU (NVIDIA)"))
     return [("auto", _("automatic: the fastest there is")), ("cpu", _("CPU")), gpu]
-
-
-def _voxels(count: int) -> dict[str, int]:
-    return {"image_voxels": count} if count else {}
 
 
 def _tip(entry: Model | None) -> str:
