@@ -28,6 +28,7 @@ from LDMSegModule.panels.SegmentPanel import SegmentPanel, SegmentWidgets
 from LDMSegModule.panels.SequencesView import SequencesView, SequencesWidgets
 from LDMSegModule.panels.SettingsPanel import SettingsPanel, SettingsWidgets
 from LDMSegModule.panels.SetupPanel import SetupPanel, SetupWidgets
+from LDMSegModule.panels.SiteRulesPanel import SiteRulesPanel, SiteRulesWidgets
 from LDMSegModule.panels.SyntheticPanel import SyntheticPanel, SyntheticWidgets
 from LDMSegModule.panels.ThresholdPanel import ThresholdPanel
 from LDMSegModule.panels.VolumesView import VolumesView
@@ -146,7 +147,8 @@ class LDMSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def __init__(self, parent=None):
         ScriptedLoadableModuleWidget.__init__(self, parent)
         VTKObservationMixin.__init__(self)
-        self.logic = self.readiness = None
+        self.logic = self.readiness = self._guess = None
+        self._told_by = ()
 
     def setup(self):
         ScriptedLoadableModuleWidget.setup(self)
@@ -156,6 +158,7 @@ class LDMSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.panel.setMRMLScene(slicer.mrmlScene)
         self.ui.resultSelector.addAttribute("vtkMRMLSegmentationNode", THRESHOLD_ATTRIBUTE)
         self.ui.masksFolder.filters = ctk.ctkPathLineEdit.Dirs
+        self.ui.siteRulesPath.filters = ctk.ctkPathLineEdit.Files
         self.ui.helpText.text = _HELP
         self.logic, self.dialogs, self.files = LDMSegLogic(), Dialogs(), ResultFiles()
 
@@ -170,7 +173,7 @@ class LDMSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._makeSynthetic()
         self._makeModels()
         self._makeShortcuts()
-        self.readiness = Readiness(self.setupPanel, self.settings, self.inputs, self.segmentPanel, self.syntheticPanel)
+        self.readiness = Readiness(self.setupPanel, self.settings, self.inputs, self.siteRules, self.segmentPanel, self.syntheticPanel)
         self.link = ParameterLink(
             super(LDMSegLogic, self.logic).getParameterNode, Parameters, self.ui, self.addObserver, self.removeObserver, self._bind,
             self.catch_errors(self._parametersChanged), notice.problem,
@@ -220,6 +223,8 @@ class LDMSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         rows = [InputRow(name, *(getattr(ui, f"{name}{part}") for part in ("Label", "Selector", "Facts"))) for name in SEQUENCES]
         self.inputs = InputsPanel(rows, ui.findingsLabel, lambda node: VolumeFacts.of(node).text, self._volumes, self._ready)
         ui.guessButton.connect("clicked(bool)", self.catch_errors(lambda: self.inputs.guess(replace=True)))
+        notice, catch_errors = self._voice(ui.siteRulesMessage)
+        self.siteRules = SiteRulesPanel(SiteRulesWidgets(ui.siteRulesPath), notice, self._siteRulesChanged, catch_errors)
         notice, catch_errors = self._voice(ui.brainMessage)
         self.brain = BrainPanel(
             BrainWidgets(ui.prepareGroup, ui.brainExtractionSelector, ui.installExtractionButton, ui.brainMaskSelector),
@@ -258,7 +263,7 @@ class LDMSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.settings = SettingsPanel(
             SettingsWidgets(ui.bundleSelector, ui.modeSelector, ui.deviceSelector, ui.estimateLabel), catch_errors, self._settingsChanged
         )
-        job = SegmentJob(self.inputs, self.settings, self.brain, self.logic, self.files, self._resultArrived)
+        job = SegmentJob(self.inputs, self.siteRules, self.settings, self.brain, self.logic, self.files, self._resultArrived)
         widgets = SegmentWidgets(
             ui.segmentButton, ui.runFrame, ui.runProgress, ui.runStage, ui.keepButton, ui.cancelButton, ui.partialButton, ui.retryButton,
             ui.logText,
@@ -323,7 +328,16 @@ class LDMSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _useBundle(self):
         spec, brain = self.settings.specification, self.brain.choice
         checker = Preflight(spec, self.settings.prepare, brain) if spec else None
-        self.inputs.use(spec, SequenceGuess(spec.sequences) if spec else None, checker)
+        self.siteRules.use(spec)
+        told_by = (spec, self.siteRules.rules)
+        if told_by != self._told_by:  # a guess remembers why it is what it is, so it is not made anew for any change of a setting
+            self._told_by, self._guess = told_by, SequenceGuess(spec.sequences, rules=self.siteRules.rules) if spec else None
+        self.inputs.use(spec, self._guess, checker)
+
+    def _siteRulesChanged(self):
+        self._useBundle()
+        self.inputs.guess(replace=True)
+        self._ready()
 
     def _ready(self):
         if self.readiness is not None:

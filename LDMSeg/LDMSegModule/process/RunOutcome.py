@@ -26,14 +26,13 @@ class RunOutcome:
     """The end of a run.
 
     `status` is "done", "partial" (a result of fewer members or masks than asked for), "cancelled" or "failed"; `sentence`
-    says what happened and what to do; `result` is the last result event and `results` all of them; `out_of_memory` calls for
-    a retry with less; `missing_package` names a Python package that has to be installed first.
+    says what happened and what to do; `result` is the last result event; `out_of_memory` calls for a retry with less;
+    `missing_package` names a Python package that has to be installed first.
     """
 
     status: str
     sentence: str
     result: Mapping[str, Any] = field(default_factory=dict)
-    results: tuple[Mapping[str, Any], ...] = ()
     warnings: tuple[str, ...] = ()
     exit_code: int | None = None
     out_of_memory: bool = False
@@ -71,7 +70,6 @@ class RunOutcome:
         # Once asked to stop, a program may complain of anything on its way out; only what it says of inputs and outputs counts.
         errors = [event.message for event in events if event.kind == ERROR and (not stopped or event.values.get("exit_code") == USERS)]
         common = {
-            "results": results,
             "result": results[-1] if results else {},
             "warnings": tuple(event.message for event in events if event.kind == WARNING),
             "exit_code": exit_code,

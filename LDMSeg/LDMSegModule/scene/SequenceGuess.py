@@ -10,9 +10,11 @@ from typing import Any, Protocol
 
 import slicer
 
+from LDMSegLib.errors import InputError
 from LDMSegLib.sequences import naming
 from LDMSegLib.sequences.file_names import read_together
 from LDMSegLib.sequences.names import Named, named, sequences_in
+from LDMSegLib.sequences.site_rules import NONE, SiteRules
 from LDMSegLib.sequences.t1 import T1Image, settle, tag_of
 from LDMSegLib.specification import Sequence
 
@@ -58,8 +60,10 @@ class SequenceGuess:
     DESCRIPTION, PROTOCOL, CONTRAST_AGENT = "0008,103e", "0018,1030", "0018,0010"
     DATE, TIME = "0008,0022", "0008,0032"
 
-    def __init__(self, sequences: Iterable[Sequence], dicom: DicomTags | None = None) -> None:
+    def __init__(self, sequences: Iterable[Sequence], dicom: DicomTags | None = None, rules: SiteRules | None = None) -> None:
+        """Args: the bundle's sequences; what gives DICOM tags; the site's own rules, which come before all others."""
         self._sequences = tuple(sequences)
+        self._rules = rules or SiteRules()
         self._dicom = dicom or DicomDatabase()
         self.guessed: tuple[Guessed, ...] = ()
 
@@ -87,7 +91,24 @@ class SequenceGuess:
         return {s.name: taken[s.name] for s in self._sequences if s.name in taken}
 
     def _told_apart(self, nodes: list[Any]) -> tuple[Guessed, ...]:
-        """What each volume of one patient is."""
+        """What each volume of one patient is, by the site's rules and then by all others."""
+        ruled = [self._ruled(node) for node in nodes]
+        others = iter(self._read([node for node, told in zip(nodes, ruled, strict=True) if told is None]))
+        return tuple(told or next(others) for told in ruled)
+
+    def _ruled(self, node: Any) -> Guessed | None:
+        """What the site's rules say of a volume; None where none fits."""
+        for text in (node.GetName() or "", *self._texts(node)) if self._rules.rules else ():
+            try:
+                rule = self._rules.match(text)
+            except InputError as error:
+                return Guessed(node, "", str(error))
+            if rule is not None:
+                return Guessed(node, "" if rule.sequence == NONE else rule.sequence, f'the site\'s rule "{rule.line}"')
+        return None
+
+    def _read(self, nodes: list[Any]) -> tuple[Guessed, ...]:
+        """What volumes of one patient are, by words, headers and clocks."""
         names = [node.GetName() or "" for node in nodes]
         by_name = [named(one, name, self._sequences) for one, name in zip(read_together(names), names, strict=True)]
         named_ = [self._named(node, told) for node, told in zip(nodes, by_name, strict=True)]
