@@ -1,4 +1,4 @@
-"""LDMSeg for 3D Slicer: wiring only. What it is made of lies in LDMSegModule/, what does the work in LDMSegLib/."""
+"""The Slicer module LDMSeg: wiring only. Its parts are in LDMSegModule/, the inference in LDMSegLib/."""
 
 from pathlib import Path
 
@@ -73,7 +73,7 @@ class LDMSeg(ScriptedLoadableModule):
         self.parent.contributors = ["LDMSeg contributors"]
         self.parent.helpText = _(
             "Segments brain tumour sub-regions on four MRI volumes by an ensemble of a latent diffusion model, shows where the ensemble "
-            "doubts itself, and draws synthetic tumour masks. Research use only, not a medical device. "
+            "is uncertain, and samples synthetic tumour masks. Research use only, not a medical device. "
             '<a href="https://github.com/SlicerLDMSeg/SlicerLDMSeg">Documentation</a>'
         )
         self.parent.acknowledgementText = _(
@@ -397,7 +397,7 @@ class LDMSegTest(ScriptedLoadableModuleTest):
 
 
 _HELP = _(
-    "<p><b>LDMSeg</b> segments adult glioma on four MRI volumes and says where it doubts itself. The numbers and maps are of a research "
+    "<p><b>LDMSeg</b> segments adult glioma on four MRI volumes and says where it is uncertain. The numbers and maps are of a research "
     "model: always look at the images.</p>"
     '<p><a href="https://github.com/SlicerLDMSeg/SlicerLDMSeg#readme">Guide</a> · '
     '<a href="https://github.com/SlicerLDMSeg/SlicerLDMSeg/blob/main/MODEL_CARD.md">How good the model is, and where it fails</a> · '

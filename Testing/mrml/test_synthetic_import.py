@@ -35,7 +35,8 @@ def test_every_mask_is_a_segmentation_called_synthetic_and_the_first_is_shown(wo
     drawn = SyntheticImport(world.scene, specification).load(masks)
     assert len(drawn.segmentations) == 2
     for number, node in enumerate(drawn.segmentations, start=1):
-        assert "synthetic" in node.GetName() and node.GetName().endswith(f"mask_000{number}") and "nobody's tumour" in node.GetDescription()
+        assert "synthetic" in node.GetName() and node.GetName().endswith(f"mask_000{number}")
+        assert "no patient's tumour" in node.GetDescription()
         assert list(node.GetSegmentation().GetSegmentIDs()) == ["NCR", "ED", "ET"]
         grid = world.volume(image(), AFFINE)
         expected = np.asarray(nib.load(masks / f"mask_000{number}.nii.gz").dataobj)

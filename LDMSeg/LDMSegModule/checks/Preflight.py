@@ -1,4 +1,4 @@
-"""What is wrong with the chosen volumes, said before anything is started."""
+"""Check the chosen volumes before a run starts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The models on this computer: where, how large, whether they are whole; and getting rid of them."""
+"""List, verify and delete the models on this computer."""
 
 from __future__ import annotations
 

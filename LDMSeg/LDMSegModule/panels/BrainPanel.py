@@ -1,4 +1,4 @@
-"""The group that says how raw scans are prepared: whether at all, and how the brain is told from the head."""
+"""The group for the preparation of raw scans: whether they are prepared, and how the brain is extracted."""
 
 from __future__ import annotations
 

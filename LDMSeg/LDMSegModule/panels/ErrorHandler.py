@@ -1,4 +1,4 @@
-"""Error handler of every slot: whatever goes wrong becomes one sentence in the panel."""
+"""The error handler of every slot: an error becomes one sentence in the panel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Group 1 of the panel: which volume is which sequence, what each is, and what speaks against them."""
+"""Group 1 of the panel: the volume of each sequence, its facts, and the findings about it."""
 
 from __future__ import annotations
 

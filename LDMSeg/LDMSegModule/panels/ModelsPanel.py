@@ -1,4 +1,4 @@
-"""The models on this computer: looked at, verified, deleted."""
+"""The table of models on this computer: view, verify, delete."""
 
 from __future__ import annotations
 
@@ -28,13 +28,15 @@ class ModelsWidgets:
 
 
 class ModelsPanel:
-    """Args:
-    widgets, notice: of this group.
-    manager: the models.
-    control: runs verifications in the background.
-    dialogs: asks before a model is deleted, shows a folder.
-    models_changed: told when there are other models than before.
-    catch_errors: wraps slots.
+    """Lists the models; verifies and deletes them.
+
+    Args:
+        widgets, notice: of this group.
+        manager: the models.
+        control: runs verifications in the background.
+        dialogs: asks before a model is deleted, shows a folder.
+        models_changed: told when there are other models than before.
+        catch_errors: wraps slots.
     """
 
     def __init__(

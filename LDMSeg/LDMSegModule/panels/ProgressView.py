@@ -1,4 +1,4 @@
-"""A background run on the screen: bar, stage, time left, log."""
+"""Progress of a background run: bar, stage, time left, log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What may be started now, and why not."""
+"""Decide what can be started now, and say why not."""
 
 from __future__ import annotations
 

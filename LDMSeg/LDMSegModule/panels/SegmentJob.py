@@ -1,4 +1,4 @@
-"""What the Segment button starts, and what is done with the result."""
+"""Build the run that the Segment button starts, and load its result."""
 
 from __future__ import annotations
 

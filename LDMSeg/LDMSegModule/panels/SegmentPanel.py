@@ -1,4 +1,4 @@
-"""Group 2 of the panel: the button, what happens while it runs, and what became of it."""
+"""Group 2 of the panel: the Segment button, the progress of its run, and the outcome."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Exporter(Protocol):
 
 
 class SegmentPanel:
-    """From the click to the result.
+    """Segments, from the click to the result in the scene.
 
     Args:
         widgets: of this group.
@@ -83,7 +83,7 @@ class SegmentPanel:
         self._view = ProgressView(widgets.progress, widgets.stage, widgets.log, self._ended)
         self._parameters: SegmentParameters | None = None
         self._folder: Path | None = None
-        self._delivered = False  # a result was read from the folder, so its report may still be asked for
+        self._loaded = False  # a result was read from the folder, so its report may still be asked for
         self._partial: Path | None = None
         self._reference: str = ""
         self._scene: Any = None
@@ -137,9 +137,9 @@ class SegmentPanel:
             return
         order = self._order()
         self._clear()
-        if not self._delivered:
+        if not self._loaded:
             self._folders.remove(self._folder)
-        self._folder, self._delivered = self._folders.new(), False
+        self._folder, self._loaded = self._folders.new(), False
         self._scene, self._reference = order.reference.GetScene(), order.reference.GetID()
         folder = self._folder / "inputs"
         inputs = self._exporter.write(order.nodes, folder)
@@ -201,7 +201,7 @@ class SegmentPanel:
             return
         reference = self._scene.GetNodeByID(self._reference) if self._scene is not None else None
         said = self._load_result(folder, reference, self._control.seconds)
-        self._delivered = True
+        self._loaded = True
         warnings = [sentence(w) for w in outcome.warnings] if outcome is not None else []
         if reference is None:
             warnings.insert(0, _("The volume that was segmented is no longer in the scene; the result lies where it was."))

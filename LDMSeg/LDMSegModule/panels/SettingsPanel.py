@@ -1,4 +1,4 @@
-"""Model, mode and device: what the command line is told besides the images, and what that will cost."""
+"""Model, mode and device of a run, and its estimated time and memory."""
 
 from __future__ import annotations
 

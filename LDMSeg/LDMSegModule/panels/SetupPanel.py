@@ -1,4 +1,4 @@
-"""The set-up group: shown only when a package is missing or broken. Nothing is installed without consent."""
+"""The set-up group, shown when a package is missing or broken; nothing is installed without consent."""
 
 from __future__ import annotations
 
@@ -25,13 +25,15 @@ class SetupWidgets:
 
 
 class SetupPanel:
-    """Args:
-    widgets, notice: of this group.
-    installation: knows what is missing and installs it.
-    timer: QTimer, by which a trial import is asked for news.
-    dialogs: asks for consent, and for a folder.
-    state_changed: told when what is installed has become known.
-    catch_errors: wraps slots.
+    """Shows which packages are missing, and has them installed.
+
+    Args:
+        widgets, notice: of this group.
+        installation: knows what is missing and installs it.
+        timer: QTimer, by which a trial import is asked for news.
+        dialogs: asks for consent, and for a folder.
+        state_changed: told when what is installed has become known.
+        catch_errors: wraps slots.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The probability threshold under the slider: segmentation and volumes follow, edits are never lost unasked."""
+"""The slider of the probability threshold; edits are never overwritten without asking."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ FOLLOW_MS, SETTLE_MS = 15, 400
 
 
 class ThresholdPanel:
-    """Args:
-    slider: ctkSliderWidget.
-    follow, settle: single-shot QTimers: so long after a move the segmentation follows, so long after the last one the surfaces.
-    catch_errors: wraps slots.
-    updated: told what became of every move.
+    """Applies the slider's value to the result under review.
+
+    Args:
+        slider: ctkSliderWidget.
+        follow, settle: single-shot QTimers: so long after a move the segmentation follows, so long after the last one the surfaces.
+        catch_errors: wraps slots.
+        updated: told what became of every move.
     """
 
     def __init__(

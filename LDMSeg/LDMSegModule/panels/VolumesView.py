@@ -1,4 +1,4 @@
-"""The regions' volumes in the panel."""
+"""The table of the regions' volumes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Options with their values, as the command line takes them."""
+"""Command-line arguments from options and their values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a segmentation is asked for, and how the command line is told."""
+"""Parameters of a segmentation, and its command line."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class SegmentParameters:
         brain_extraction: DEEPBET or HD_BET.
         brain_mask: A NIfTI file to use instead of extracting the brain.
         site_rules: The file by which the inputs were chosen, for the record.
-        synthetic: Whether the images were computed and are nobody's.
+        synthetic: Whether the images were computed and are no patient's.
     """
 
     inputs: Mapping[str, Path]

@@ -1,4 +1,4 @@
-"""What synthetic masks are asked for, and how the command line is told."""
+"""Parameters of a synthesis of masks, and its command line."""
 
 from __future__ import annotations
 

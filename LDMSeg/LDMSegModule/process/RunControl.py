@@ -1,4 +1,4 @@
-"""Starts a background run and looks after it from the main thread."""
+"""Start a background run and poll it from the main thread."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Temporary folders for runs: what goes in, what comes out."""
+"""Temporary folders for the inputs and results of runs."""
 
 from __future__ import annotations
 

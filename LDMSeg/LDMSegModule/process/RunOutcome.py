@@ -1,4 +1,4 @@
-"""What became of a background run, with one sentence for the person who started it."""
+"""The outcome of a background run, with one sentence for the user."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much of a result has been changed by hand."""
+"""Count the voxels of a result that were edited by hand."""
 
 from __future__ import annotations
 

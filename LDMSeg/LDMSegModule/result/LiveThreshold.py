@@ -1,4 +1,4 @@
-"""The probability threshold under the user's finger: segmentation and volumes follow."""
+"""Apply a probability threshold to a result: segmentation and volumes follow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which map lies over the images: probability, variance, or none."""
+"""Show a probability or variance map over the images, or none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A finished segmentation as it lies in the scene: its nodes, and what the segmentation node remembers of them."""
+"""A segmentation in the scene: its nodes, and what the segmentation node stores of them."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ class Result:
 
     @property
     def synthetic_input(self) -> bool:
-        """Whether the images were computed and are nobody's."""
+        """Whether the images were computed and are no patient's."""
         return bool(self.provenance.get("synthetic_input"))
 
     @property

@@ -1,4 +1,4 @@
-"""What a result can be turned into on demand: surfaces, the regions as segments, a label map volume."""
+"""Surfaces, region segments and label map volumes made from a result on demand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The files that the results of this session were read from, as long as they lie on the disk."""
+"""The folders that the results of this session were read from, while they exist."""
 
 from __future__ import annotations
 

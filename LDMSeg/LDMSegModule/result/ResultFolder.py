@@ -1,4 +1,4 @@
-"""The files of a finished segmentation, read and checked before anything in the scene is touched."""
+"""Read and check the files of a result before anything in the scene is changed."""
 
 from __future__ import annotations
 

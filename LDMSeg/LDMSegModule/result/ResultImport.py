@@ -1,4 +1,4 @@
-"""A result folder into the scene."""
+"""Import a result folder into the scene."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class ResultImport:
     """Loads results. Each gets nodes and a folder of its own, so that an earlier, perhaps edited, result is never touched."""
 
     def __init__(self, scene: Any, specification: Specification | None = None, terminology: Terminology | None = None) -> None:
-        """Args: the MRML scene; the specification of the bundle that ran, for titles and colours; the terminology."""
+        """Take the MRML scene, the specification of the bundle that ran (for titles and colours), and the terminology."""
         self._scene = scene
         self._specification = specification
         self._terminology = terminology or Terminology()

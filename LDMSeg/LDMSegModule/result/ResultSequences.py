@@ -1,4 +1,4 @@
-"""What a result rests on: volumes, members and views; what was left out, and what the run warned of."""
+"""What a result rests on: volumes, members and views; the unused volumes and the warnings of the run."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class ResultSequences:
     """
 
     def __init__(self, segmentation: Any, record: Mapping[str, Any]) -> None:
-        """Args: vtkMRMLSegmentationNode of the result; its record (`Result.provenance`)."""
+        """Take the vtkMRMLSegmentationNode of a result and its record (`Result.provenance`)."""
         self._segmentation, self._record = segmentation, record
 
     def remember(self, used: Mapping[str, Any], unused: Iterable[Any]) -> None:
-        """Args: sequence → volume node; the other volumes that were in the scene."""
+        """Store the volume node of each sequence, and the other volumes that were in the scene."""
         for name, node in used.items():
             if node.GetScene() is self._segmentation.GetScene():
                 self._segmentation.SetNodeReferenceID(INPUT_ROLE + name, node.GetID())

@@ -1,4 +1,4 @@
-"""A folder of the subject hierarchy that holds the nodes of one result."""
+"""A folder of the subject hierarchy for the nodes of one result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Masks that `ldmseg synthesize` drew, into the scene."""
+"""Import masks of `ldmseg synthesize` into the scene."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from LDMSegModule.scene.SegmentLabels import SegmentLabels
 from LDMSegModule.scene.SequenceGuess import RESULT_ATTRIBUTE
 from LDMSegModule.scene.Terminology import Terminology
 
-NOTICE = "SYNTHETIC mask: computed, nobody's tumour. Research use only, not a medical device."
+NOTICE = "SYNTHETIC mask: computed, no patient's tumour. Research use only, not a medical device."
 
 
 @dataclass(frozen=True, eq=False)

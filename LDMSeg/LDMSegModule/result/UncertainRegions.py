@@ -1,4 +1,4 @@
-"""The places where the ensemble doubts itself, worst first: to go to, and to tick off."""
+"""The uncertain regions of a result, ranked, with a mark for each that was reviewed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ REVIEWED_ATTRIBUTE = "LDMSeg.Reviewed"
 
 @dataclass(frozen=True)
 class UncertainRow:
-    """One doubted place. `position` is where to look, RAS in mm as in the file; `voxel` the same as an index (i, j, k)."""
+    """One uncertain region. `position` is where to look, RAS in mm as in the file; `voxel` the same as an index (i, j, k)."""
 
     rank: int
     region: str

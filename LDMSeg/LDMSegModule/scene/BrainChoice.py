@@ -1,4 +1,4 @@
-"""How the brain is to be told from the head: by a mask of the user's, or by a network."""
+"""How the brain is extracted: by a mask of the user, or by a network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Our own colour tables for probability and variance, built in code: no file to ship, none to miss."""
+"""Colour tables for probability and variance maps, made in code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which volume of the scene is which sequence, told by what the scene says of it."""
+"""Guess which volume of the scene is which sequence."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class SequenceGuess:
     DATE, TIME = "0008,0022", "0008,0032"
 
     def __init__(self, sequences: Iterable[Sequence], dicom: DicomTags | None = None, rules: SiteRules | None = None) -> None:
-        """Args: the bundle's sequences; what gives DICOM tags; the site's own rules, which come before all others."""
+        """Take the bundle's sequences, a source of DICOM tags, and the site's own rules, which come before all others."""
         self._sequences = tuple(sequences)
         self._rules = rules or SiteRules()
         self._dicom = dicom or DicomDatabase()
