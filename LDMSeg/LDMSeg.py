@@ -43,6 +43,7 @@ from LDMSegModule.result.ResultFiles import PREPARATION, ResultFiles
 from LDMSegModule.result.ResultImport import ResultImport
 from LDMSegModule.result.SyntheticImport import SyntheticImport
 from LDMSegModule.scene.CaseExport import CaseExport
+from LDMSegModule.scene.Nodes import nodes_of
 from LDMSegModule.scene.PatientSample import PatientSample
 from LDMSegModule.scene.SceneWatch import SceneWatch
 from LDMSegModule.scene.SequenceGuess import SequenceGuess
@@ -375,8 +376,7 @@ class LDMSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.review.follow(self.parameters.result)
 
     def _volumes(self):
-        scene, kind = slicer.mrmlScene, "vtkMRMLScalarVolumeNode"
-        return [scene.GetNthNodeByClass(k, kind) for k in range(scene.GetNumberOfNodesByClass(kind))]
+        return nodes_of(slicer.mrmlScene, "vtkMRMLScalarVolumeNode")
 
 
 class LDMSegTest(ScriptedLoadableModuleTest):

@@ -10,7 +10,7 @@ from typing import Any
 from LDMSegLib.errors import LDMSegError
 from LDMSegModule.install.Installation import InstallationError
 from LDMSegModule.install.ModelManager import ModelError
-from LDMSegModule.panels.Sentences import sentence
+from LDMSegModule.process.Sentences import sentence
 from LDMSegModule.scene.PatientSample import SampleError
 
 logger = logging.getLogger("LDMSeg")

@@ -128,8 +128,8 @@ class InputsPanel:
         """Look at the chosen volumes again, if they or their places have changed since the last look."""
         nodes = self.nodes
         self._note_what_was_taken_out(nodes)
-        told = self._guesser.guessed if self._guesser is not None else ()
-        guessed = tuple((one.node.GetID(), one.sequence, one.reason) for one in told)
+        looked_at = self._guesser.guessed if self._guesser is not None else ()
+        guessed = tuple((one.node.GetID(), one.sequence, one.reason) for one in looked_at)
         state = (self._checker, guessed, tuple((name, node.GetID(), *_times(node)) for name, node in nodes.items()))
         if state == self._seen:
             return

@@ -97,7 +97,7 @@ class ModelsPanel:
         why = _("Choose a model.") if model is None else _("A verification is running.") if busy else ""
         self._w.verify.enabled = not why
         self._w.verify.toolTip = why or _("Reads the weights and compares them with their recorded hash.")
-        if not why and not model.can_be_deleted:
+        if not why and model is not None and not model.can_be_deleted:
             why = (
                 _("This model is part of LDMSeg and stays.")
                 if model.origin == "embedded"

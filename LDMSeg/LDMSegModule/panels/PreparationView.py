@@ -51,7 +51,7 @@ class PreparationView:
         self._result = result
         steps = result.preparation if result is not None else ()
         self._w.box.visible = bool(steps)
-        if not steps:
+        if result is None or not steps:
             self._w.picture.clear()
             return
         moved = _("The transforms of these steps lie in the result's folder; put over a volume as it was loaded, each moves it there.")

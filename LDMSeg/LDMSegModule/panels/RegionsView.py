@@ -44,22 +44,22 @@ class RegionsView:
     def show(self, regions: UncertainRegions | None) -> None:
         """List these regions; None = there is no result."""
         self._regions, self.current, self._items = regions, -1, []
-        rows = regions.rows if regions is not None else ()
+        listed = [(row, regions.is_reviewed(index)) for index, row in enumerate(regions.rows)] if regions is not None else []
         self._filling = True
         try:
-            self._w.table.setRowCount(len(rows))
+            self._w.table.setRowCount(len(listed))
             self._w.table.clearSelection()
-            for index, row in enumerate(rows):
-                self._fill(index, row, regions.is_reviewed(index))
+            for index, (row, reviewed) in enumerate(listed):
+                self._fill(index, row, reviewed)
         finally:
             self._filling = False
-        self._w.table.visible = bool(rows)
-        why = "" if rows else _("There is no uncertain region to go to.")
+        self._w.table.visible = bool(listed)
+        why = "" if listed else _("There is no uncertain region to go to.")
         for button, tip in (
             (self._w.previous, _("The previous region (Ctrl+Shift+P)")),
             (self._w.next, _("The next region (Ctrl+Shift+N)")),
         ):
-            button.enabled = bool(rows)
+            button.enabled = bool(listed)
             button.toolTip = why or tip
         self._count()
 
@@ -112,6 +112,5 @@ class RegionsView:
         return item
 
     def _count(self) -> None:
-        total = len(self._regions) if self._regions is not None else 0
-        done = self._regions.reviewed_count if total else 0
+        total, done = (len(self._regions), self._regions.reviewed_count) if self._regions is not None else (0, 0)
         self._w.reviewed.text = _("{done} of {total} reviewed").format(done=done, total=total) if total else _("No uncertain regions.")

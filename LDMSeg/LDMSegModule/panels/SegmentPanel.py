@@ -11,12 +11,12 @@ from slicer.i18n import tr as _
 
 from LDMSegModule.panels.Notice import GOOD, INFO, PROBLEM, WARNING, Notice
 from LDMSegModule.panels.ProgressView import ProgressView
-from LDMSegModule.panels.Sentences import sentence
 from LDMSegModule.parameters.SegmentParameters import SegmentParameters
 from LDMSegModule.process.RunControl import RunControl
 from LDMSegModule.process.RunEvent import RunEvent
 from LDMSegModule.process.RunFolders import RunFolders
 from LDMSegModule.process.RunOutcome import CANCELLED, FAILED, PARTIAL, RunOutcome
+from LDMSegModule.process.Sentences import sentence
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,7 +185,7 @@ class SegmentPanel:
             self._folders.remove(self._folder)
         elif outcome.status == FAILED:
             self.tell(outcome.sentence)
-            self._w.retry.visible = outcome.out_of_memory and self._parameters.with_less_memory() is not None
+            self._w.retry.visible = outcome.out_of_memory and self._smaller is not None
         elif outcome.status == CANCELLED:
             self.tell(outcome.sentence, INFO)
         elif outcome.status == PARTIAL and not self._wanted_partial:
@@ -223,11 +223,16 @@ class SegmentPanel:
         self._control.keep()
 
     def _retry(self) -> None:
-        smaller = self._parameters.with_less_memory() if self._parameters is not None else None
+        smaller = self._smaller
         if self.running or smaller is None:
             return
         self._clear()
         self._run(smaller)
+
+    @property
+    def _smaller(self) -> SegmentParameters | None:
+        """The last run with less memory; None where there is none."""
+        return self._parameters.with_less_memory() if self._parameters is not None else None
 
     def _load_partial(self) -> None:
         folder, self._partial = self._partial, None

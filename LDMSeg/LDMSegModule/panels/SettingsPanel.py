@@ -15,8 +15,8 @@ from LDMSegLib.specification import Specification
 from LDMSegModule.checks.RunEstimate import estimate
 from LDMSegModule.install.ModelManager import Model
 from LDMSegModule.panels.LastRun import last_run
-from LDMSegModule.panels.Sentences import sentence
 from LDMSegModule.parameters.SegmentParameters import AUTOMATIC
+from LDMSegModule.process.Sentences import sentence
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +127,11 @@ class SettingsPanel:
         if spec is None:
             return ""
         wanted = self._parameters.mode if self._parameters is not None else ""
-        return wanted if wanted in self.entry.modes else spec.default_mode
+        return wanted if wanted in self._modes else spec.default_mode
+
+    @property
+    def _modes(self) -> tuple[str, ...]:
+        return self.entry.modes if self.entry is not None else ()
 
     @property
     def problems(self) -> list[str]:
@@ -148,12 +152,11 @@ class SettingsPanel:
 
     def _fill_modes(self) -> None:
         spec = self.specification
-        modes = self.entry.modes if spec is not None else ()
+        modes = {name: spec.modes[name] for name in self._modes} if spec is not None else {}
         self._w.mode.clear()
-        for name in modes:
-            mode = spec.modes[name]
+        for name, mode in modes.items():
             self._w.mode.addItem(f"{name}: {mode.title or mode.sampler}, {mode.steps} steps × {mode.members} members", name)
-        self._w.mode.currentIndex = modes.index(self.mode) if self.mode in modes else -1
+        self._w.mode.currentIndex = list(modes).index(self.mode) if self.mode in modes else -1
 
     def _bundle_chosen(self, index: int) -> None:
         if self._filling or self._parameters is None or not 0 <= index < len(self._models):

@@ -128,9 +128,8 @@ class SetupPanel:
             self.check()
 
     def _show(self) -> None:
-        ready = self.installed is None or self.installed.ready
-        self._w.group.visible = not ready
-        if ready:
+        self._w.group.visible = self.installed is not None and not self.installed.ready
+        if self.installed is None or self.installed.ready:
             self._notice.clear()
             self._switch(_("Everything is installed."))
         elif self._obstacle:  # said before anybody presses Install and waits for a download that cannot succeed

@@ -13,7 +13,7 @@ from LDMSegLib.errors import InputError
 from LDMSegLib.sequences.site_rules import SiteRules, read_site_rules
 from LDMSegLib.specification import Specification
 from LDMSegModule.panels.Notice import PROBLEM, Notice
-from LDMSegModule.panels.Sentences import sentence
+from LDMSegModule.process.Sentences import sentence
 
 KEY = "LDMSeg/SiteRules"
 

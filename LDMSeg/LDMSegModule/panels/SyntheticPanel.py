@@ -11,12 +11,12 @@ from slicer.i18n import tr as _
 
 from LDMSegModule.panels.Notice import GOOD, INFO, PROBLEM, WARNING, Notice
 from LDMSegModule.panels.ProgressView import ProgressView
-from LDMSegModule.panels.Sentences import sentence
 from LDMSegModule.parameters.SynthesizeParameters import SynthesizeParameters
 from LDMSegModule.process.RunControl import RunControl
 from LDMSegModule.process.RunEvent import RunEvent
-from LDMSegModule.process.RunFolders import RunFolders
+from LDMSegModule.process.RunFolders import RunFolders, free_folder
 from LDMSegModule.process.RunOutcome import CANCELLED, FAILED, RunOutcome
+from LDMSegModule.process.Sentences import sentence
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,13 +194,4 @@ class SyntheticPanel:
 
     def _suggest(self) -> None:
         self._suggested = True
-        self._w.folder.currentPath = str(_free(self._home / "LDMSeg masks"))
-
-
-def _free(folder: Path) -> Path:
-    """This folder, or the first "… 2", "… 3" that is not there."""
-    number, candidate = 1, folder
-    while candidate.exists():
-        number += 1
-        candidate = folder.with_name(f"{folder.name} {number}")
-    return candidate
+        self._w.folder.currentPath = str(free_folder(self._home / "LDMSeg masks"))

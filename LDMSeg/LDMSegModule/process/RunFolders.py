@@ -10,6 +10,15 @@ from pathlib import Path
 from LDMSegLib.errors import OutputError
 
 
+def free_folder(folder: Path) -> Path:
+    """Return this folder, or the first "… 2", "… 3" that does not exist yet."""
+    number, candidate = 1, folder
+    while candidate.exists():
+        number += 1
+        candidate = folder.with_name(f"{folder.name} {number}")
+    return candidate
+
+
 class RunFolders:
     """Makes a folder for each run and removes them all again: they hold a patient's images."""
 

@@ -12,6 +12,7 @@ from LDMSegLib.specification import Label, Region, from_dict, to_dict
 from LDMSegModule.result.ResultPlace import REFERENCE_ATTRIBUTE
 from LDMSegModule.result.SubjectFolder import SubjectFolder
 from LDMSegModule.result.UncertainRegions import UncertainRegions
+from LDMSegModule.scene.Nodes import nodes_of
 from LDMSegModule.scene.SequenceGuess import RESULT_ATTRIBUTE
 
 NOTICE = "Research use only, not a medical device."
@@ -81,9 +82,7 @@ class Result:
     @classmethod
     def all_in(cls, scene: Any) -> list[Result]:
         """Return the whole results of a scene, in the order in which they were made."""
-        kind = "vtkMRMLSegmentationNode"
-        found = (cls.of(scene.GetNthNodeByClass(k, kind)) for k in range(scene.GetNumberOfNodesByClass(kind)))
-        return [result for result in found if result is not None]
+        return [result for result in map(cls.of, nodes_of(scene, "vtkMRMLSegmentationNode")) if result is not None]
 
     def store(self, threshold: float, transforms: Mapping[str, Any]) -> None:
         """Write the result into its segmentation node.

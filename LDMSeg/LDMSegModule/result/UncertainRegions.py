@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from LDMSegLib.errors import InputError
+from LDMSegModule.scene.Nodes import nodes_of
 from LDMSegModule.scene.VolumeGeometry import VolumeGeometry
 
 ROWS_ATTRIBUTE = "LDMSeg.UncertainRegions"
@@ -102,15 +103,16 @@ class UncertainRegions:
         world = VolumeGeometry.of(self._map).world if self._map is not None and self._map.GetImageData() is not None else None
         if world is None:
             return row.position
-        return tuple(float(x) for x in (world @ np.array([*row.voxel, 1.0]))[:3])
+        x, y, z = (float(value) for value in (world @ np.array([*row.voxel, 1.0]))[:3])
+        return x, y, z
 
     def jump(self, index: int) -> tuple[float, float, float]:
         """Move every slice view of the scene to that place, centred on it, and the crosshair; returns where, RAS in mm."""
         position = self.position(index)
         scene = self._segmentation.GetScene()
-        for slice_node in _nodes(scene, "vtkMRMLSliceNode"):
+        for slice_node in nodes_of(scene, "vtkMRMLSliceNode"):
             slice_node.JumpSliceByCentering(*position)
-        for crosshair in _nodes(scene, "vtkMRMLCrosshairNode"):
+        for crosshair in nodes_of(scene, "vtkMRMLCrosshairNode"):
             crosshair.SetCrosshairRAS(*position)
         return position
 
@@ -127,10 +129,6 @@ def _row(line: Mapping[str, str], titles: Mapping[str, str]) -> UncertainRow:
         volume_ml=float(line["volume_ml"]),
         ambiguity=float(line["mean_ambiguity"]),
         score_ml=float(line["score_ml"]),
-        position=tuple(float(line[f"jump_{axis}_mm"]) for axis in "ras"),
-        voxel=tuple(int(line[f"jump_{axis}"]) for axis in "ijk"),
+        position=(float(line["jump_r_mm"]), float(line["jump_a_mm"]), float(line["jump_s_mm"])),
+        voxel=(int(line["jump_i"]), int(line["jump_j"]), int(line["jump_k"])),
     )
-
-
-def _nodes(scene: Any, kind: str) -> list[Any]:
-    return [] if scene is None else [scene.GetNthNodeByClass(k, kind) for k in range(scene.GetNumberOfNodesByClass(kind))]
