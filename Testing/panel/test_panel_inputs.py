@@ -152,6 +152,14 @@ def test_the_site_s_rules_come_before_all_others_and_are_told_to_the_run(panel, 
     assert arguments[arguments.index("--site-rules") + 1] == str(rules)
 
 
+def test_a_volume_that_the_site_never_uses_is_taken_out_and_comes_back_without_the_rule(panel, patient, rules):
+    panel.ui.siteRulesPath.currentPath = str(rules)
+    assert patient["t2f"].GetName() not in [panel.chosen(f"{name}Selector") for name in patient]
+    assert "Not used: 'Müller FLAIR' (the site's rule" in panel.text("findingsLabel").replace("&#x27;", "'")
+    panel.ui.siteRulesPath.currentPath = ""
+    assert {name: panel.chosen(f"{name}Selector") for name in patient} == {name: node.GetName() for name, node in patient.items()}
+
+
 def test_site_rules_that_cannot_be_read_are_one_sentence_and_stop_the_run(panel, patient, rules):
     rules.write_text("stealth t1c\n", encoding="utf-8")
     panel.ui.siteRulesPath.currentPath = str(rules)

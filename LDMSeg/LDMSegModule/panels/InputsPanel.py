@@ -110,7 +110,7 @@ class InputsPanel:
         return image.GetNumberOfPoints() if image is not None else 0
 
     def guess(self, replace: bool = False) -> None:
-        """Choose by names and attributes: only what is empty, or with `replace` all that is clear."""
+        """Choose by rules, names and attributes: only what is empty, or with `replace` all that is clear."""
         if self._guesser is None:
             return
         if replace:
@@ -122,6 +122,12 @@ class InputsPanel:
             if row is None or node.GetID() in taken or not (replace or row.selector.currentNode() is None):
                 continue
             row.selector.setCurrentNode(node)
+        if replace:
+            excluded = {one.node.GetID() for one in self._guesser.guessed if one.excluded}
+            for row in self._rows.values():
+                chosen = row.selector.currentNode()
+                if chosen is not None and chosen.GetID() in excluded:
+                    row.selector.setCurrentNode(None)
         self.refresh()
 
     def refresh(self) -> None:

@@ -42,11 +42,15 @@ class DicomDatabase:
 
 @dataclass(frozen=True, eq=False)
 class Guessed:
-    """What is told of one volume: the sequence that it is taken for or "", and why it is that or none."""
+    """What is told of one volume: the sequence that it is taken for or "", and why it is that or none.
+
+    `excluded`: the site's rules say that it is never to be used.
+    """
 
     node: Any
     sequence: str
     reason: str
+    excluded: bool = False
 
 
 class SequenceGuess:
@@ -104,7 +108,8 @@ class SequenceGuess:
             except InputError as error:
                 return Guessed(node, "", str(error))
             if rule is not None:
-                return Guessed(node, "" if rule.sequence == NONE else rule.sequence, f'the site\'s rule "{rule.line}"')
+                excluded = rule.sequence == NONE
+                return Guessed(node, "" if excluded else rule.sequence, f'the site\'s rule "{rule.line}"', excluded)
         return None
 
     def _read(self, nodes: list[Any]) -> tuple[Guessed, ...]:
