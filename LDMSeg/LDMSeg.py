@@ -1,11 +1,10 @@
-"""LDMSeg for 3D Slicer: wiring only. What it is made of lies in LDMSegModule/, what does the work in LDMSegLib/."""
+"""The Slicer module LDMSeg: wiring only. Its parts are in LDMSegModule/, the inference in LDMSegLib/."""
 
 from pathlib import Path
 
 import ctk
 import qt
 import slicer
-from LDMSegModule.checks.PaceMemory import PaceMemory
 from LDMSegModule.checks.Preflight import Preflight
 from LDMSegModule.install.Installation import Installation
 from LDMSegModule.install.ModelManager import ModelManager
@@ -29,6 +28,7 @@ from LDMSegModule.panels.SegmentPanel import SegmentPanel, SegmentWidgets
 from LDMSegModule.panels.SequencesView import SequencesView, SequencesWidgets
 from LDMSegModule.panels.SettingsPanel import SettingsPanel, SettingsWidgets
 from LDMSegModule.panels.SetupPanel import SetupPanel, SetupWidgets
+from LDMSegModule.panels.SiteRulesPanel import SiteRulesPanel, SiteRulesWidgets
 from LDMSegModule.panels.SyntheticPanel import SyntheticPanel, SyntheticWidgets
 from LDMSegModule.panels.ThresholdPanel import ThresholdPanel
 from LDMSegModule.panels.VolumesView import VolumesView
@@ -38,11 +38,12 @@ from LDMSegModule.process.BackgroundRun import BackgroundRun
 from LDMSegModule.process.PythonCommand import PythonCommand
 from LDMSegModule.process.RunControl import RunControl
 from LDMSegModule.process.RunFolders import RunFolders
-from LDMSegModule.result.Result import THRESHOLD_ATTRIBUTE
+from LDMSegModule.result.Result import THRESHOLD_ATTRIBUTE, Result
 from LDMSegModule.result.ResultFiles import PREPARATION, ResultFiles
 from LDMSegModule.result.ResultImport import ResultImport
 from LDMSegModule.result.SyntheticImport import SyntheticImport
 from LDMSegModule.scene.CaseExport import CaseExport
+from LDMSegModule.scene.Nodes import nodes_of
 from LDMSegModule.scene.PatientSample import PatientSample
 from LDMSegModule.scene.SceneWatch import SceneWatch
 from LDMSegModule.scene.SequenceGuess import SequenceGuess
@@ -73,7 +74,7 @@ class LDMSeg(ScriptedLoadableModule):
         self.parent.contributors = ["LDMSeg contributors"]
         self.parent.helpText = _(
             "Segments brain tumour sub-regions on four MRI volumes by an ensemble of a latent diffusion model, shows where the ensemble "
-            "doubts itself, and draws synthetic tumour masks. Research use only, not a medical device. "
+            "is uncertain, and samples synthetic tumour masks. Research use only, not a medical device. "
             '<a href="https://github.com/SlicerLDMSeg/SlicerLDMSeg">Documentation</a>'
         )
         self.parent.acknowledgementText = _(
@@ -134,11 +135,7 @@ class LDMSegLogic(ScriptedLoadableModuleLogic):
 
     def results(self):
         """The results that are whole in the scene, in the order they were made."""
-        return ResultImport(slicer.mrmlScene).restore()
-
-    def resultOf(self, segmentation):
-        """The result a segmentation node belongs to, None where it is none."""
-        return ResultImport(slicer.mrmlScene).result_of(segmentation)
+        return Result.all_in(slicer.mrmlScene)
 
     def loadMasks(self, folder, reference, specification):
         """Bring a folder of synthetic masks into the scene; returns how many there are."""
@@ -151,7 +148,8 @@ class LDMSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def __init__(self, parent=None):
         ScriptedLoadableModuleWidget.__init__(self, parent)
         VTKObservationMixin.__init__(self)
-        self.logic = self.readiness = None
+        self.logic = self.readiness = self._guess = None
+        self._told_by = ()
 
     def setup(self):
         ScriptedLoadableModuleWidget.setup(self)
@@ -161,8 +159,9 @@ class LDMSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.panel.setMRMLScene(slicer.mrmlScene)
         self.ui.resultSelector.addAttribute("vtkMRMLSegmentationNode", THRESHOLD_ATTRIBUTE)
         self.ui.masksFolder.filters = ctk.ctkPathLineEdit.Dirs
+        self.ui.siteRulesPath.filters = ctk.ctkPathLineEdit.Files
         self.ui.helpText.text = _HELP
-        self.logic, self.dialogs, self.files, self.memory = LDMSegLogic(), Dialogs(), ResultFiles(), PaceMemory()
+        self.logic, self.dialogs, self.files = LDMSegLogic(), Dialogs(), ResultFiles()
 
         notice, self.catch_errors = self._voice(self.ui.generalNotice)
         self.sample = SamplePanel(
@@ -175,7 +174,7 @@ class LDMSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._makeSynthetic()
         self._makeModels()
         self._makeShortcuts()
-        self.readiness = Readiness(self.setupPanel, self.settings, self.inputs, self.segmentPanel, self.syntheticPanel, self.memory)
+        self.readiness = Readiness(self.setupPanel, self.settings, self.inputs, self.siteRules, self.segmentPanel, self.syntheticPanel)
         self.link = ParameterLink(
             super(LDMSegLogic, self.logic).getParameterNode, Parameters, self.ui, self.addObserver, self.removeObserver, self._bind,
             self.catch_errors(self._parametersChanged), notice.problem,
@@ -225,6 +224,8 @@ class LDMSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         rows = [InputRow(name, *(getattr(ui, f"{name}{part}") for part in ("Label", "Selector", "Facts"))) for name in SEQUENCES]
         self.inputs = InputsPanel(rows, ui.findingsLabel, lambda node: VolumeFacts.of(node).text, self._volumes, self._ready)
         ui.guessButton.connect("clicked(bool)", self.catch_errors(lambda: self.inputs.guess(replace=True)))
+        notice, catch_errors = self._voice(ui.siteRulesMessage)
+        self.siteRules = SiteRulesPanel(SiteRulesWidgets(ui.siteRulesPath), notice, self._siteRulesChanged, catch_errors)
         notice, catch_errors = self._voice(ui.brainMessage)
         self.brain = BrainPanel(
             BrainWidgets(ui.prepareGroup, ui.brainExtractionSelector, ui.installExtractionButton, ui.brainMaskSelector),
@@ -254,7 +255,7 @@ class LDMSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         )  # fmt: skip
         self.review = ReviewPanel(
             ReviewWidgets(ui.reviewContent, ui.editButton, ui.discardButton), Notice(ui.resultNotice), notice, parts, SegmentEditor(),
-            self.logic.resultOf, lambda: self.inputs.reference, catch_errors,
+            Result.of, lambda: self.inputs.reference, catch_errors,
         )  # fmt: skip
         self.more = MoreMenu(ui.moreButton, catch_errors, lambda: self.review.result, self.files, self.dialogs, notice.show)
 
@@ -263,7 +264,7 @@ class LDMSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.settings = SettingsPanel(
             SettingsWidgets(ui.bundleSelector, ui.modeSelector, ui.deviceSelector, ui.estimateLabel), catch_errors, self._settingsChanged
         )
-        job = SegmentJob(self.inputs, self.settings, self.brain, self.logic, self.files, self.memory, self._resultArrived)
+        job = SegmentJob(self.inputs, self.siteRules, self.settings, self.brain, self.logic, self.files, self._resultArrived)
         widgets = SegmentWidgets(
             ui.segmentButton, ui.runFrame, ui.runProgress, ui.runStage, ui.keepButton, ui.cancelButton, ui.partialButton, ui.retryButton,
             ui.logText,
@@ -328,7 +329,16 @@ class LDMSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _useBundle(self):
         spec, brain = self.settings.specification, self.brain.choice
         checker = Preflight(spec, self.settings.prepare, brain) if spec else None
-        self.inputs.use(spec, SequenceGuess(spec.sequences) if spec else None, checker)
+        self.siteRules.use(spec)
+        told_by = (spec, self.siteRules.rules)
+        if told_by != self._told_by:  # a guess remembers why it is what it is, so it is not made anew for any change of a setting
+            self._told_by, self._guess = told_by, SequenceGuess(spec.sequences, rules=self.siteRules.rules) if spec else None
+        self.inputs.use(spec, self._guess, checker)
+
+    def _siteRulesChanged(self):
+        self._useBundle()
+        self.inputs.guess(replace=True)
+        self._ready()
 
     def _ready(self):
         if self.readiness is not None:
@@ -336,8 +346,8 @@ class LDMSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.readiness.update()
 
     def _resultArrived(self, result):
+        self.review.show(result)
         self.parameters.result = result.segmentation
-        self.review.follow(result.segmentation)
         self.ui.reviewGroup.collapsed = False
 
     # What happens to the scene (see SceneWatch)
@@ -366,8 +376,7 @@ class LDMSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.review.follow(self.parameters.result)
 
     def _volumes(self):
-        scene, kind = slicer.mrmlScene, "vtkMRMLScalarVolumeNode"
-        return [scene.GetNthNodeByClass(k, kind) for k in range(scene.GetNumberOfNodesByClass(kind))]
+        return nodes_of(slicer.mrmlScene, "vtkMRMLScalarVolumeNode")
 
 
 class LDMSegTest(ScriptedLoadableModuleTest):
@@ -388,7 +397,7 @@ class LDMSegTest(ScriptedLoadableModuleTest):
 
 
 _HELP = _(
-    "<p><b>LDMSeg</b> segments adult glioma on four MRI volumes and says where it doubts itself. The numbers and maps are of a research "
+    "<p><b>LDMSeg</b> segments adult glioma on four MRI volumes and says where it is uncertain. The numbers and maps are of a research "
     "model: always look at the images.</p>"
     '<p><a href="https://github.com/SlicerLDMSeg/SlicerLDMSeg#readme">Guide</a> · '
     '<a href="https://github.com/SlicerLDMSeg/SlicerLDMSeg/blob/main/MODEL_CARD.md">How good the model is, and where it fails</a> · '

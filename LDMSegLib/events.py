@@ -13,6 +13,8 @@ import time
 from collections.abc import Sequence
 from typing import IO, Any, Protocol
 
+from LDMSegLib.remaining_time import RemainingTime, duration
+
 
 class Reporter(Protocol):
     """What a job may say. All arguments are plain values that JSON can hold."""
@@ -47,38 +49,22 @@ class Silent:
     def error(self, message: str, **details: Any) -> None: ...
 
 
-class Clock:
-    """Seconds left in a stage, from the share done so far. Says nothing (None) before there is enough to tell."""
-
-    def __init__(self) -> None:
-        self.restart()
-
-    def restart(self) -> None:
-        self._start = time.monotonic()
-
-    def seconds_left(self, fraction: float) -> float | None:
-        elapsed = time.monotonic() - self._start
-        if fraction <= 0.0 or elapsed < 0.2:
-            return None
-        return elapsed * (1.0 - min(fraction, 1.0)) / fraction
-
-
 class JsonLines:
     """One JSON object a line: {"event": "stage"|"progress"|"warning"|"result"|"error", ...}; flushed at once."""
 
     def __init__(self, stream: IO[str] | None = None) -> None:
         self._stream = stream or sys.stdout
-        self._clock = Clock()
+        self._began = time.monotonic()
         self._stage = ""
         self._lock = threading.Lock()
 
     def stage(self, name: str, title: str) -> None:
         self._stage = name
-        self._clock.restart()
+        self._began = time.monotonic()
         self._write("stage", stage=name, title=title)
 
     def progress(self, fraction: float, **details: Any) -> None:
-        left = self._clock.seconds_left(fraction)
+        left = RemainingTime.left(time.monotonic() - self._began, fraction)
         self._write(
             "progress",
             stage=self._stage,
@@ -107,20 +93,20 @@ class JsonLines:
 
 
 class Terminal:
-    """A progress bar with an ETA on a terminal; plain lines where the stream is a file or a pipe."""
+    """A progress bar with the time left on a terminal; plain lines where the stream is a file or a pipe."""
 
     def __init__(self, stream: IO[str] | None = None) -> None:
         self._stream = stream or sys.stderr
         self._bar: Any = None
-        self._title = ""
+        self._title, self._began = "", time.monotonic()
 
     def stage(self, name: str, title: str) -> None:
         self._complete()
-        self._title = title
+        self._title, self._began = title, time.monotonic()
         if self._stream.isatty():
             from tqdm import tqdm  # only a terminal needs it; the JSON protocol stays free of it
 
-            layout = "{desc:<40} {percentage:3.0f}% |{bar:28}| {elapsed}<{remaining}{postfix}"
+            layout = "{desc:<40} {percentage:3.0f}% |{bar:28}| {elapsed}{postfix}"
             self._bar = tqdm(total=1.0, desc=title, file=self._stream, bar_format=layout, leave=True)
         else:
             self._line(title)
@@ -132,6 +118,8 @@ class Terminal:
                 for name in ("member", "step", "case")
                 if name + "s" in details and name in details
             ]
+            left = RemainingTime.left(time.monotonic() - self._began, fraction)
+            counts += [f"about {duration(left)} left"] if left else []
             self._bar.set_postfix_str(", ".join(counts), refresh=False)
             self._bar.update(min(float(fraction), 1.0) - self._bar.n)
 

@@ -1,4 +1,4 @@
-"""What the Slicer module is made of: one class a file, brought together by `LDMSeg.py`.
+"""The parts of the Slicer module: one class a file, put together by `LDMSeg.py`.
 
 Importable wherever the folder that holds this package is on `sys.path`, as Slicer puts it there. Nothing here needs torch.
 """

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 import zipfile
+from dataclasses import fields
 
 import nibabel as nib
 import numpy as np
 import pytest
 import slicer
 from LDMSegModule.result.LiveThreshold import LiveThreshold
+from LDMSegModule.result.Result import Result
 from LDMSegModule.result.ResultImport import ResultImport
 from LDMSegModule.result.VolumesTable import VolumesTable
 from LDMSegModule.scene.SegmentLabels import SegmentLabels
@@ -76,11 +78,11 @@ def test_voxels_and_maps_are_those_of_the_files(result, result_folder, specifica
 
 
 def test_everything_lies_in_one_folder_and_only_there(world, result):
-    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(world.scene)
-    assert hierarchy.GetItemName(result.folder_item) == result.name
+    hierarchy, folder = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(world.scene), result.folder
+    assert folder.name == result.name
     shown = [node for node in result.nodes if not node.GetHideFromEditors()]
     assert len(shown) == 8
-    assert all(hierarchy.GetItemParent(hierarchy.GetItemByDataNode(node)) == result.folder_item for node in shown)
+    assert all(hierarchy.GetItemParent(hierarchy.GetItemByDataNode(node)) == folder.item for node in shown)
 
 
 def test_maps_are_shown_with_their_own_window_threshold_colours_and_legend(result):
@@ -150,7 +152,7 @@ def test_a_second_result_leaves_an_edited_first_one_alone(world, result, result_
     second = ResultImport(world.scene, specification).load(result_folder, t1c)
     assert {node.GetID(): node.GetName() for node in result.nodes} == before
     assert not set(before) & {node.GetID() for node in second.nodes}
-    assert second.name != result.name and second.folder_item != result.folder_item
+    assert second.name != result.name and second.folder.item != result.folder.item
     assert result.segmentation.GetSegmentation().GetSegment("ED") is None
     assert second.segmentation.GetSegmentation().GetSegment("ED") is not None
 
@@ -237,7 +239,7 @@ def test_a_saved_scene_comes_back_with_its_results(world, tmp_path, result, spec
     assert world.scene.WriteToMRB(str(bundle))
     again = new_scene(tmp_path / "cache")
     assert again.scene.ReadFromMRB(str(bundle))
-    (found,) = ResultImport(again.scene, specification).restore()
+    (found,) = Result.all_in(again.scene)
     assert found.name == result.name and found.provenance == record
     assert np.array_equal(segment_array(found), labels)
     assert found.threshold == pytest.approx(0.7)
@@ -251,8 +253,39 @@ def test_a_saved_scene_comes_back_with_its_results(world, tmp_path, result, spec
 
 def test_a_result_that_lost_a_node_is_no_longer_offered(world, result, specification):
     world.scene.RemoveNode(result.probabilities["TC"])
-    assert ResultImport(world.scene, specification).restore() == []
+    assert Result.all_in(world.scene) == []
     assert not result.exists
+
+
+def test_the_scene_gives_back_what_was_imported_field_by_field(result):
+    found = Result.of(result.segmentation)
+    for name in (field.name for field in fields(Result)):
+        assert getattr(found, name) == getattr(result, name), name
+
+
+@pytest.mark.parametrize("stored", ["{", "[]", "{}", '{"labels": [{"name": "ET", "hue": 3}], "regions": [], "smallest_mm3": 0}'])
+def test_a_scene_of_another_version_offers_no_result_instead_of_failing(world, result, stored):
+    result.segmentation.SetAttribute("LDMSeg.Meaning", stored)
+    assert Result.of(result.segmentation) is None and Result.all_in(world.scene) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"labels": {"ET": "three"}},
+        {"labels": {"ET": None}},
+        {"regions": {"WT": 3}},
+        {"sampling": {"threshold": "half"}},
+        {"sampling": [0.5]},
+    ],
+)
+def test_a_record_with_a_damaged_value_is_one_sentence(world, tmp_path, result_folder, specification, change):
+    folder = tmp_path / "copy"
+    shutil.copytree(result_folder, folder)
+    record = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
+    (folder / "provenance.json").write_text(json.dumps({**record, **change}), encoding="utf-8")
+    with pytest.raises(InputError, match=r"provenance\.json .*expected"):
+        ResultImport(world.scene, specification).load(folder)
 
 
 def test_segments_survive_a_seg_nrrd_file(world, tmp_path, result):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import slicer
 import vtk
+from LDMSegModule.result.Result import Result
 from LDMSegModule.result.ResultImport import ResultImport
 from small_result import AFFINE, MATRICES, image, write_prepared_result, write_small_result
 
@@ -70,7 +71,7 @@ def test_transforms_lie_in_the_results_folder_and_say_what_they_do(world, prepar
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(world.scene)
     assert set(prepared.transforms) == set(MATRICES)
     for node in prepared.transforms.values():
-        assert hierarchy.GetItemParent(hierarchy.GetItemByDataNode(node)) == prepared.folder_item
+        assert hierarchy.GetItemParent(hierarchy.GetItemByDataNode(node)) == prepared.folder.item
         assert "Research use only" in node.GetDescription()
     node = prepared.transforms["t1n_to_t1c"]
     assert "over t1n" in node.GetDescription() and "onto t1c" in node.GetDescription() and node.GetName().endswith("t1n to t1c")
@@ -83,7 +84,7 @@ def test_transforms_come_back_with_a_saved_scene(world, prepared, tmp_path, spec
     assert world.scene.WriteToMRB(str(tmp_path / "raw.mrb"))
     again = new_scene(tmp_path / "cache")
     assert again.scene.ReadFromMRB(str(tmp_path / "raw.mrb"))
-    (found,) = ResultImport(again.scene, specification).restore()
+    (found,) = Result.all_in(again.scene)
     for name, node in found.transforms.items():
         assert np.abs(to_world(node, POINTS) - to_world(prepared.transforms[name], POINTS)).max() <= 1e-3
     assert set(found.transforms) == set(MATRICES)
@@ -92,7 +93,7 @@ def test_transforms_come_back_with_a_saved_scene(world, prepared, tmp_path, spec
 def test_a_result_is_whole_without_a_transform_that_was_deleted(world, prepared, specification):
     world.scene.RemoveNode(prepared.transforms["t1n_to_t1c"])
     assert prepared.exists and set(prepared.transforms) == {"t1c_to_SRI24"}
-    assert len(ResultImport(world.scene, specification).restore()) == 1
+    assert len(Result.all_in(world.scene)) == 1
 
 
 def test_prepared_images_bring_no_transforms(result):

@@ -86,7 +86,7 @@ def test_a_name_that_says_nothing_is_helped_by_the_file_and_the_subject_hierarch
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(world.scene)
     hierarchy.CreateItem(hierarchy.CreateFolderItem(hierarchy.GetSceneItemID(), "T1 post contrast"), by_folder)
     guess = SequenceGuess(specification.sequences)
-    assert guess.sequence_of(by_file) == "t2f" and guess.sequence_of(by_folder) == "t1c"
+    assert guess.guess([by_file]) == {"t2f": by_file} and guess.guess([by_folder]) == {"t1c": by_folder}
 
 
 class Tags:

@@ -35,7 +35,8 @@ def test_every_mask_is_a_segmentation_called_synthetic_and_the_first_is_shown(wo
     drawn = SyntheticImport(world.scene, specification).load(masks)
     assert len(drawn.segmentations) == 2
     for number, node in enumerate(drawn.segmentations, start=1):
-        assert "synthetic" in node.GetName() and node.GetName().endswith(f"mask_000{number}") and "nobody's tumour" in node.GetDescription()
+        assert "synthetic" in node.GetName() and node.GetName().endswith(f"mask_000{number}")
+        assert "no patient's tumour" in node.GetDescription()
         assert list(node.GetSegmentation().GetSegmentIDs()) == ["NCR", "ED", "ET"]
         grid = world.volume(image(), AFFINE)
         expected = np.asarray(nib.load(masks / f"mask_000{number}.nii.gz").dataobj)
@@ -43,7 +44,7 @@ def test_every_mask_is_a_segmentation_called_synthetic_and_the_first_is_shown(wo
     assert [bool(node.GetDisplayNode().GetVisibility()) for node in drawn.segmentations] == [True, False]
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(world.scene)
     parents = {hierarchy.GetItemParent(hierarchy.GetItemByDataNode(node)) for node in drawn.segmentations}
-    assert parents == {drawn.folder_item} and hierarchy.GetItemName(drawn.folder_item) == drawn.name
+    assert parents == {drawn.folder.item} and drawn.folder.name == drawn.name
 
 
 def test_masks_over_a_moved_brain_lie_on_it(world, masks, specification):
@@ -61,7 +62,7 @@ def test_masks_over_a_moved_brain_lie_on_it(world, masks, specification):
 def test_a_second_drawing_gets_a_folder_of_its_own(world, masks, specification):
     loader = SyntheticImport(world.scene, specification)
     first, second = loader.load(masks), loader.load(masks)
-    assert first.name != second.name and first.folder_item != second.folder_item
+    assert first.name != second.name and first.folder.item != second.folder.item
 
 
 def test_no_mask_or_a_missing_one_is_one_sentence_and_the_scene_is_as_before(world, masks, tmp_path, specification):
@@ -77,4 +78,8 @@ def test_no_mask_or_a_missing_one_is_one_sentence_and_the_scene_is_as_before(wor
     (copy / "provenance.json").write_text(json.dumps({**record, "masks": []}), encoding="utf-8")
     with pytest.raises(InputError, match="holds no masks"):
         SyntheticImport(world.scene, specification).load(copy)
+    for damaged in ({"labels": {"ET": "three"}}, {"masks": [{"file": "mask_0001.nii.gz"}]}, {"masks": 3}):
+        (copy / "provenance.json").write_text(json.dumps({**record, **damaged}), encoding="utf-8")
+        with pytest.raises(InputError, match="is damaged"):
+            SyntheticImport(world.scene, specification).load(copy)
     assert world.scene.GetNumberOfNodes() == before

@@ -111,8 +111,13 @@ class Panel:
     def slide(self, slider: str, value: float) -> None:
         getattr(self.ui, slider)._qt.box.setValue(value)
         self.wait(0.05)
-        self.wait_until(lambda: not self.widget.review.threshold.moving)
+        self.wait_until(self._followed)
         self.wait()
+
+    def _followed(self) -> bool:
+        """Whether the result has the threshold that its slider shows, or the slider has gone back to the result's."""
+        result = self.widget.review.result
+        return result is None or abs(result.threshold - self.ui.probabilitySlider.value) < 1e-6
 
     def click_cell(self, table: str, row: int, column: int) -> None:
         widget = getattr(self.ui, table)._qt

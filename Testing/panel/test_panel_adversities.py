@@ -221,7 +221,7 @@ def test_a_map_that_was_cropped_or_emptied_is_told_and_changes_nothing(panel, re
 
 def test_the_results_folder_deleted_in_the_subject_hierarchy_empties_review(panel, reviewed):
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
-    hierarchy.RemoveItem(reviewed.folder_item, True, True)
+    hierarchy.RemoveItem(reviewed.folder.item, True, True)
     panel.wait(0.4)
     assert panel.widget.review.result is None and not panel.ui.reviewContent.visible
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import zipfile
+
 import numpy as np
+import pytest
 import slicer
 from driver import volume
 from small_result import AFFINE, image
@@ -115,3 +118,84 @@ def test_a_setting_that_is_not_about_the_volumes_does_not_look_at_them_again(pan
     assert looked == [1]
     panel.pick("prepareSelector", "never")
     assert looked == [1, 1]
+
+
+def test_which_volume_became_which_sequence_is_still_said_after_a_setting_was_changed(panel, patient):
+    panel.wait_until(lambda: "Taken for" in panel.text("findingsLabel"))
+    panel.widget.parameters.seed = 7
+    panel.pick("prepareSelector", "always")
+    assert "Taken for" in panel.text("findingsLabel")
+
+
+RULES = "müller t2\tt2f\nflair\tnone\n"
+
+
+@pytest.fixture
+def rules(tmp_path):
+    from PySide6 import QtCore
+
+    file = tmp_path / "our wörds.tsv"
+    file.write_text(RULES, encoding="utf-8")
+    yield file
+    QtCore.QSettings().remove("LDMSeg/SiteRules")
+
+
+def test_the_site_s_rules_come_before_all_others_and_are_told_to_the_run(panel, patient, rules, result_folder):
+    panel.ui.siteRulesPath.currentPath = str(rules)
+    panel.wait_until(lambda: panel.chosen("t2fSelector") == patient["t2w"].GetName())
+    assert "the site's rule" in panel.text("findingsLabel").replace("&#x27;", "'")
+    panel.choose("t2wSelector", patient["t2f"])
+    played = panel.run("good", result_folder)
+    panel.click("segmentButton")
+    panel.finished()
+    arguments = played.asked[-1]
+    assert arguments[arguments.index("--site-rules") + 1] == str(rules)
+
+
+def test_a_volume_that_the_site_never_uses_is_taken_out_and_comes_back_without_the_rule(panel, patient, rules):
+    panel.ui.siteRulesPath.currentPath = str(rules)
+    assert patient["t2f"].GetName() not in [panel.chosen(f"{name}Selector") for name in patient]
+    assert "Not used: 'Müller FLAIR' (the site's rule" in panel.text("findingsLabel").replace("&#x27;", "'")
+    panel.ui.siteRulesPath.currentPath = ""
+    assert {name: panel.chosen(f"{name}Selector") for name in patient} == {name: node.GetName() for name, node in patient.items()}
+
+
+def test_site_rules_that_cannot_be_read_are_one_sentence_and_stop_the_run(panel, patient, rules):
+    rules.write_text("stealth t1c\n", encoding="utf-8")
+    panel.ui.siteRulesPath.currentPath = str(rules)
+    assert panel.shown("siteRulesMessage") and "ine 1 of the site rules" in panel.text("siteRulesMessage")
+    assert not panel.enabled("segmentButton") and "ine 1 of the site rules" in panel.tip("segmentButton")
+    panel.ui.siteRulesPath.currentPath = ""
+    assert not panel.shown("siteRulesMessage") and panel.enabled("segmentButton")
+
+
+def test_rules_that_contradict_each_other_leave_the_volume_to_the_user(panel, patient, rules):
+    rules.write_text("müller t2\tt2f\nmüller t2\tt2w\n", encoding="utf-8")
+    panel.choose("t2wSelector", None)
+    panel.ui.siteRulesPath.currentPath = str(rules)
+    panel.click("guessButton")
+    said = panel.text("findingsLabel").replace("&quot;", '"')
+    assert "two rules" in said and "expected one answer" in said
+
+
+class FreshPathEdit:
+    """The path edit of the next session."""
+
+    currentPath = ""
+
+    def connect(self, signal, slot) -> None: ...
+
+
+def test_the_site_rules_are_kept_for_the_next_session_but_not_in_the_scene(panel, patient, rules, tmp_path):
+    from LDMSegModule.panels.Notice import Notice
+    from LDMSegModule.panels.SiteRulesPanel import SiteRulesPanel, SiteRulesWidgets
+
+    panel.ui.siteRulesPath.currentPath = str(rules)
+    edit = FreshPathEdit()
+    again = SiteRulesPanel(SiteRulesWidgets(edit), Notice(panel.ui.siteRulesMessage), lambda: None, lambda slot: slot)
+    again.use(panel.widget.settings.specification)
+    assert edit.currentPath == str(rules) and again.file == rules and len(again.rules.rules) == 2
+    assert slicer.mrmlScene.WriteToMRB(str(tmp_path / "scene.mrb"))
+    with zipfile.ZipFile(tmp_path / "scene.mrb") as archive:
+        (scene,) = (archive.read(name) for name in archive.namelist() if name.endswith(".mrml"))
+    assert "our wörds".encode() not in scene

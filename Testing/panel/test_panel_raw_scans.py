@@ -62,7 +62,7 @@ def test_the_transforms_lie_in_the_results_folder_of_the_scene(panel, raw):
     result = panel.widget.review.result
     assert set(result.transforms) == set(MATRICES)
     for node in result.transforms.values():
-        assert hierarchy.GetItemParent(hierarchy.GetItemByDataNode(node)) == result.folder_item
+        assert hierarchy.GetItemParent(hierarchy.GetItemByDataNode(node)) == result.folder.item
 
 
 def test_prepared_images_show_nothing_of_it(panel, reviewed):

@@ -35,6 +35,16 @@ def erase(result, segment: str) -> None:
     slicer.vtkSlicerSegmentationsModuleLogic.SetBinaryLabelmapToSegment(image, result.segmentation, segment)
 
 
+def test_a_result_that_arrives_is_the_one_under_review_and_is_not_read_from_the_scene_again(panel, patient, result_folder, monkeypatch):
+    arrived, load = [], panel.widget.logic.loadResult
+    monkeypatch.setattr(panel.widget.logic, "loadResult", lambda *given: arrived.append(load(*given)) or arrived[-1])
+    panel.run("good", result_folder)
+    panel.click("segmentButton")
+    panel.finished()
+    assert panel.widget.review.result is arrived[0]
+    assert panel.chosen("resultSelector") == arrived[0].segmentation.GetName()
+
+
 def test_the_volumes_are_listed_with_their_spread(panel, reviewed):
     assert [panel.cell("volumesTable", row, 0) for row in range(3)] == [f"{r.title} ({r.name})" for r in reviewed.regions]
     for row in range(3):

@@ -69,3 +69,31 @@ def test_where_the_scene_has_the_volumes_the_names_of_temporary_files_are_not_to
     segmented(panel, write_small_result(tmp_path / "result", find_bundle().specification, identification=IDENTIFIED))
     said = panel.text("sequencesText")
     assert "t1c: 'Müller T1 post contrast'" in said and "AX T1 POST" not in said and "not used: 1: LOCALIZER" in said
+
+
+def test_a_partial_result_says_on_which_members_and_views_it_rests(panel, tmp_path):
+    views = [
+        {"mirrored": [], "shift": [0, 0, 0], "bias_corrected": True, "members": 2},
+        {"mirrored": [0], "shift": [1, 0, 0], "bias_corrected": False, "members": 1},
+        {"mirrored": [1, 2], "shift": [0, 1, 0], "bias_corrected": True, "members": 1},
+    ]
+    sampling = {
+        "threshold": 0.5, "members_requested": 30, "members_finished": 4, "views": 3, "views_requested": 8, "members_by_view": views,
+    }  # fmt: skip
+    specification = find_bundle().specification
+    panel.widget.review.show(panel.widget.logic.loadResult(write_small_result(tmp_path / "a", specification, sampling=sampling)))
+    assert panel.text("sequencesText").splitlines()[:5] == [
+        "Members: 4 of 30 were finished.",
+        "Views of the images: 3 of 8.",
+        "not mirrored, bias field corrected: 2 of the finished members",
+        "mirrored left-right: 1 of the finished members",
+        "mirrored front-back and up-down, bias field corrected: 1 of the finished members",
+    ]
+    sampling["members_by_view"] = ["odd", {"mirrored": "?"}]  # of another version
+    panel.widget.review.show(panel.widget.logic.loadResult(write_small_result(tmp_path / "b", specification, sampling=sampling)))
+    assert "not mirrored: ? of the finished members" in panel.text("sequencesText")
+
+
+def test_a_whole_result_says_nothing_of_members_and_views(panel, result_folder):
+    panel.widget.review.show(panel.widget.logic.loadResult(result_folder))
+    assert "Members:" not in panel.text("sequencesText")

@@ -8,7 +8,7 @@ import json
 import pytest
 
 from LDMSegLib.cli.console import Log
-from LDMSegLib.events import Clock, JsonLines, Terminal
+from LDMSegLib.events import JsonLines, Terminal
 
 
 class FakeTerminal(io.StringIO):
@@ -45,12 +45,15 @@ def test_numbers_that_json_has_no_word_for_are_refused_not_written():
 def test_the_seconds_left_follow_the_share_done(monkeypatch):
     now = [100.0]
     monkeypatch.setattr("LDMSegLib.events.time.monotonic", lambda: now[0])
-    clock = Clock()
-    assert clock.seconds_left(0.5) is None, "too early to tell"
+    stream = io.StringIO()
+    reporter = JsonLines(stream)
+    reporter.stage("sample", "Sampling")
+    reporter.progress(0.5)
     now[0] = 110.0
-    assert clock.seconds_left(0.0) is None
-    assert clock.seconds_left(0.25) == pytest.approx(30.0)
-    assert clock.seconds_left(1.0) == 0.0
+    for fraction in (0.0, 0.25, 1.0):
+        reporter.progress(fraction)
+    left = [json.loads(line)["seconds_left"] for line in stream.getvalue().splitlines()[1:]]
+    assert left == [None, None, 30.0, 0.0], "nothing is said where it is too early to tell"
 
 
 def test_a_terminal_shows_a_bar_with_counts_and_ends_every_stage_at_its_end():

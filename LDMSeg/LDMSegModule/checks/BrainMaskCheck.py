@@ -1,4 +1,4 @@
-"""What speaks against a brain mask, said before anything is started."""
+"""Check a brain mask before a run starts."""
 
 from __future__ import annotations
 

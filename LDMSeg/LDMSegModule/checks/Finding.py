@@ -1,4 +1,4 @@
-"""Something about the inputs that the user should know before starting."""
+"""Something about the inputs that the user should know before a run starts."""
 
 from __future__ import annotations
 

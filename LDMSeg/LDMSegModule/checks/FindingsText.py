@@ -1,4 +1,4 @@
-"""Sentences as rich text for a label."""
+"""Findings as rich text for a label."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is wrong with the chosen volumes, said before anything is started."""
+"""Check the chosen volumes before a run starts."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 import slicer
 
 from LDMSegLib.preprocessing import quality
+from LDMSegLib.remaining_time import duration
 from LDMSegLib.spatial import foreground
 from LDMSegLib.spatial.grids import coverage, difference
 from LDMSegLib.spatial.limits import (
@@ -25,7 +26,6 @@ from LDMSegLib.spatial.limits import (
 from LDMSegLib.spatial.nearest import resample_nearest
 from LDMSegLib.specification import Sequence
 from LDMSegModule.checks.BrainMaskCheck import mask_findings
-from LDMSegModule.checks.Estimate import in_words
 from LDMSegModule.checks.Finding import PROBLEM, WARNING, Finding
 from LDMSegModule.parameters.SegmentParameters import ALWAYS, DEEPBET, HD_BET, NEVER
 from LDMSegModule.scene.BrainChoice import BrainChoice
@@ -158,7 +158,7 @@ def _preparing(moved: list[str], skull: list[str], apart: list[str], reference: 
     why = f" ({'; '.join(reasons)})" if reasons else ""
     seconds = _AROUND_S + _REGISTRATION_S * len(moved) + _EXTRACTION_S.get(brain.extraction, 0.0) * searched
     text = (
-        f"Before the segmentation {' and '.join(steps)}{why}, which takes about {in_words(seconds)} more on two CPU cores; look at the "
+        f"Before the segmentation {' and '.join(steps)}{why}, which takes about {duration(seconds)} more on two CPU cores; look at the "
         "picture of these steps afterwards."
     )
     findings = [Finding(WARNING, text, tuple(moved or skull or (reference,)), preparing=True)]

@@ -1,1 +1,1 @@
-"""What can be said before a run: findings about the inputs, time and memory."""
+"""Checks before a run: findings about the inputs, and the estimate of time and memory."""

@@ -1,4 +1,4 @@
-"""Finding out which packages are missing or broken, asking for consent, and having them installed."""
+"""Find out which packages are missing or broken, ask for consent, and install them."""
 
 from __future__ import annotations
 

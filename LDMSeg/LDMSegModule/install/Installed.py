@@ -1,4 +1,4 @@
-"""What is there of the packages that are needed."""
+"""Which of the required packages are installed, and in which version."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The models on this computer: where, how large, whether they are whole; and getting rid of them."""
+"""List, verify and delete the models on this computer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from LDMSegLib.models.bundle import find_bundle, list_bundles, user_folder
+from LDMSegLib.models.bundle import list_bundles, user_folder
 from LDMSegLib.models.layout import Bundle
 
 EMBEDDED, USER = "embedded", "user"
@@ -73,10 +73,6 @@ class ModelManager:
             )
             for listed in list_bundles()
         )
-
-    def bundle(self, name: str = "") -> Bundle:
-        """The bundle of that name, or the default one. Raises LDMSegLib.errors.BundleError, whose message is one sentence."""
-        return find_bundle(name or None)
 
     def user_folder(self) -> Path:
         """Where a user's models go."""

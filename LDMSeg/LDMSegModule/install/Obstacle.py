@@ -1,4 +1,4 @@
-"""Why the packages cannot be installed in this Slicer at all, known before anything is downloaded, and the way out."""
+"""Why the packages cannot be installed in this Slicer at all, known before anything is downloaded, and what to do instead."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which Python packages the background process needs, what they are for, and how large they are to download."""
+"""Python packages that the background process needs, their purpose and their download size."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Requirement:
         return _numbers(self.least)
 
     def accepts(self, version: str) -> bool:
-        """Whether an installed version is new enough; an unreadable one is given the benefit of the doubt."""
+        """Whether an installed version is new enough; an unreadable one is accepted."""
         found, least = _numbers(version), _numbers(self.least)
         return not found or found + (0,) * len(least) >= least
 

@@ -1,4 +1,4 @@
-"""Installing into Slicer's Python by Slicer's own means."""
+"""Install packages into Slicer's Python with Slicer's own functions."""
 
 from __future__ import annotations
 

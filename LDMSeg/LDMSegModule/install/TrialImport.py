@@ -1,4 +1,4 @@
-"""Try to import modules, in a process that may die of it; tells JSON lines like the command line does.
+"""Import modules in a process of its own, which may crash, and tell the outcome as JSON lines.
 
 Run as a file by the Python that is asked about, so it needs nothing but the standard library:
 

@@ -1,1 +1,1 @@
-"""What Slicer's Python lacks, installed on request; and the models on disk."""
+"""Packages that Slicer's Python lacks, installed on request, and the models on disk."""

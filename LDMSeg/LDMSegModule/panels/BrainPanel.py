@@ -1,4 +1,4 @@
-"""The group that says how raw scans are prepared: whether at all, and how the brain is told from the head."""
+"""The group for the preparation of raw scans: whether they are prepared, and how the brain is extracted."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class BrainPanel:
         never = p is not None and p.prepare.value == NEVER
         self._w.extraction.enabled = not never and choice.mask is None
         self._w.extraction.toolTip = _why_off(choice, never) or _(
-            "The network that finds the brain where the volumes show a skull. deepbet comes with the installation; hd-bet is stronger "
+            "The network that extracts the brain where the volumes show a skull. deepbet comes with the installation; hd-bet is stronger "
             "and slower and is installed when you ask for it."
         )
         self._w.install.visible = not choice.installed and self._w.extraction.enabled
@@ -95,5 +95,5 @@ class BrainPanel:
 
 def _why_off(choice: BrainChoice, never: bool) -> str:
     if never:
-        return _("Raw scans are never to be prepared, so no brain is looked for.")
+        return _("Raw scans are never to be prepared, so no brain is extracted.")
     return _("The brain mask is used instead.") if choice.mask is not None else ""

@@ -1,4 +1,4 @@
-"""What the module asks of the user or of the desktop in a window of its own."""
+"""Dialogs and desktop actions of the module."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Error handler of every slot: whatever goes wrong becomes one sentence in the panel."""
+"""The error handler of every slot: an error becomes one sentence in the panel."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from LDMSegLib.errors import LDMSegError
 from LDMSegModule.install.Installation import InstallationError
 from LDMSegModule.install.ModelManager import ModelError
-from LDMSegModule.panels.Sentences import sentence
+from LDMSegModule.process.Sentences import sentence
 from LDMSegModule.scene.PatientSample import SampleError
 
 logger = logging.getLogger("LDMSeg")

@@ -1,4 +1,4 @@
-"""Group 1 of the panel: which volume is which sequence, what each is, and what speaks against them."""
+"""Group 1 of the panel: the volume of each sequence, its facts, and the findings about it."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ class InputsPanel:
         return image.GetNumberOfPoints() if image is not None else 0
 
     def guess(self, replace: bool = False) -> None:
-        """Choose by names and attributes: only what is empty, or with `replace` all that is clear."""
+        """Choose by rules, names and attributes: only what is empty, or with `replace` all that is clear."""
         if self._guesser is None:
             return
         if replace:
@@ -122,14 +122,20 @@ class InputsPanel:
             if row is None or node.GetID() in taken or not (replace or row.selector.currentNode() is None):
                 continue
             row.selector.setCurrentNode(node)
+        if replace:
+            excluded = {one.node.GetID() for one in self._guesser.guessed if one.excluded}
+            for row in self._rows.values():
+                chosen = row.selector.currentNode()
+                if chosen is not None and chosen.GetID() in excluded:
+                    row.selector.setCurrentNode(None)
         self.refresh()
 
     def refresh(self) -> None:
         """Look at the chosen volumes again, if they or their places have changed since the last look."""
         nodes = self.nodes
         self._note_what_was_taken_out(nodes)
-        told = self._guesser.guessed if self._guesser is not None else ()
-        guessed = tuple((one.node.GetID(), one.sequence, one.reason) for one in told)
+        looked_at = self._guesser.guessed if self._guesser is not None else ()
+        guessed = tuple((one.node.GetID(), one.sequence, one.reason) for one in looked_at)
         state = (self._checker, guessed, tuple((name, node.GetID(), *_times(node)) for name, node in nodes.items()))
         if state == self._seen:
             return

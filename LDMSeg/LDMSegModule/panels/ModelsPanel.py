@@ -1,4 +1,4 @@
-"""The models on this computer: looked at, verified, deleted."""
+"""The table of models on this computer: view, verify, delete."""
 
 from __future__ import annotations
 
@@ -28,13 +28,15 @@ class ModelsWidgets:
 
 
 class ModelsPanel:
-    """Args:
-    widgets, notice: of this group.
-    manager: the models.
-    control: runs verifications in the background.
-    dialogs: asks before a model is deleted, shows a folder.
-    models_changed: told when there are other models than before.
-    catch_errors: wraps slots.
+    """Lists the models; verifies and deletes them.
+
+    Args:
+        widgets, notice: of this group.
+        manager: the models.
+        control: runs verifications in the background.
+        dialogs: asks before a model is deleted, shows a folder.
+        models_changed: told when there are other models than before.
+        catch_errors: wraps slots.
     """
 
     def __init__(
@@ -95,7 +97,7 @@ class ModelsPanel:
         why = _("Choose a model.") if model is None else _("A verification is running.") if busy else ""
         self._w.verify.enabled = not why
         self._w.verify.toolTip = why or _("Reads the weights and compares them with their recorded hash.")
-        if not why and not model.can_be_deleted:
+        if not why and model is not None and not model.can_be_deleted:
             why = (
                 _("This model is part of LDMSeg and stays.")
                 if model.origin == "embedded"

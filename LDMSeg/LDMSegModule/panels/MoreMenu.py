@@ -1,4 +1,4 @@
-"""What a result can also be turned into: surfaces, regions as segments, a label map volume; and its report."""
+"""The menu that makes surfaces, region segments or a label map of a result, and opens its report."""
 
 from __future__ import annotations
 
@@ -17,13 +17,15 @@ from LDMSegModule.result.ResultFiles import REPORT, ResultFiles
 
 
 class MoreMenu:
-    """Args:
-    button: QToolButton that gets the menu.
-    catch_errors: wraps slots.
-    result: the result under review, None where there is none.
-    files: where the results' files lie.
-    dialogs: chooses a folder, opens a picture.
-    tell: says a sentence of a kind.
+    """Fills the menu of a button with what can be made of a result.
+
+    Args:
+        button: QToolButton that gets the menu.
+        catch_errors: wraps slots.
+        result: the result under review, None where there is none.
+        files: where the results' files lie.
+        dialogs: chooses a folder, opens a picture.
+        tell: says a sentence of a kind.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""One sentence in the panel, coloured by what it means; gone when there is nothing to say."""
+"""One sentence in the panel, coloured by its kind; hidden when there is none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which map lies over the images, how opaque, from which value up."""
+"""Choose the map that is shown over the images, its opacity and its lower threshold."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was done to raw scans before they were segmented: said in words, and shown as long as the picture lies on the disk."""
+"""The steps of the preparation of raw scans, as text and as a picture while its file exists."""
 
 from __future__ import annotations
 
@@ -26,11 +26,13 @@ class PreparationWidgets:
 
 
 class PreparationView:
-    """Args:
-    widgets: of this box, which only results of raw scans have.
-    picture: result → the page with a picture of each step, None where it is gone.
-    dialogs: shows a file in the system's own viewer.
-    catch_errors: wraps slots.
+    """Shows what was done to raw scans.
+
+    Args:
+        widgets: of this box, which only results of raw scans have.
+        picture: result → the page with a picture of each step, None where it is gone.
+        dialogs: shows a file in the system's own viewer.
+        catch_errors: wraps slots.
     """
 
     def __init__(
@@ -49,7 +51,7 @@ class PreparationView:
         self._result = result
         steps = result.preparation if result is not None else ()
         self._w.box.visible = bool(steps)
-        if not steps:
+        if result is None or not steps:
             self._w.picture.clear()
             return
         moved = _("The transforms of these steps lie in the result's folder; put over a volume as it was loaded, each moves it there.")

@@ -1,4 +1,4 @@
-"""A background run on the screen: bar, stage, time left, log."""
+"""Progress of a background run: bar, stage, time left, log."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
+from LDMSegLib.remaining_time import duration
 from LDMSegModule.process.RunEvent import PROGRESS, STAGE, WARNING, RunEvent
 from LDMSegModule.process.RunOutcome import RunOutcome
 
@@ -72,8 +73,4 @@ class ProgressView:
 
 
 def _left(seconds: float | None) -> str:
-    if seconds is None:
-        return ""
-    if seconds < 90:
-        return _("about {seconds} s left").format(seconds=max(1, round(seconds)))
-    return _("about {minutes} min left").format(minutes=round(seconds / 60))
+    return "" if seconds is None else _("about {time} left").format(time=duration(seconds))

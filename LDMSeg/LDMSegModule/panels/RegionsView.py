@@ -1,4 +1,4 @@
-"""The ranked list of doubted places: a click goes there, a tick marks it reviewed."""
+"""The ranked list of uncertain regions: a click shows one, a tick marks it reviewed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class RegionsWidgets:
 
 
 class RegionsView:
-    """Args: the widgets; `catch_errors` wraps slots; `arrived` is told the row that was gone to."""
+    """Lists the uncertain regions; `catch_errors` wraps slots, `arrived` is told the row that is shown."""
 
     def __init__(self, widgets: RegionsWidgets, catch_errors: Callable[..., Any], arrived: Callable[[UncertainRow], None]) -> None:
         self._w, self._arrived = widgets, arrived
@@ -42,36 +42,39 @@ class RegionsView:
         widgets.previous.connect("clicked(bool)", catch_errors(self.go_to_previous))
 
     def show(self, regions: UncertainRegions | None) -> None:
-        """List these places; None = there is no result."""
+        """List these regions; None = there is no result."""
         self._regions, self.current, self._items = regions, -1, []
-        rows = regions.rows if regions is not None else ()
+        listed = [(row, regions.is_reviewed(index)) for index, row in enumerate(regions.rows)] if regions is not None else []
         self._filling = True
         try:
-            self._w.table.setRowCount(len(rows))
+            self._w.table.setRowCount(len(listed))
             self._w.table.clearSelection()
-            for index, row in enumerate(rows):
-                self._fill(index, row, regions.is_reviewed(index))
+            for index, (row, reviewed) in enumerate(listed):
+                self._fill(index, row, reviewed)
         finally:
             self._filling = False
-        self._w.table.visible = bool(rows)
-        why = "" if rows else _("There is no doubted place to go to.")
-        for button, tip in ((self._w.previous, _("The place before (Ctrl+Shift+P)")), (self._w.next, _("The next place (Ctrl+Shift+N)"))):
-            button.enabled = bool(rows)
+        self._w.table.visible = bool(listed)
+        why = "" if listed else _("There is no uncertain region to go to.")
+        for button, tip in (
+            (self._w.previous, _("The previous region (Ctrl+Shift+P)")),
+            (self._w.next, _("The next region (Ctrl+Shift+N)")),
+        ):
+            button.enabled = bool(listed)
             button.toolTip = why or tip
         self._count()
 
     def go_to_next(self) -> None:
-        """Jump to the next place, going round."""
+        """Jump to the next region, going round."""
         if self._regions is not None and len(self._regions):
             self.go_to(self._regions.next(self.current))
 
     def go_to_previous(self) -> None:
-        """Jump to the place before, going round."""
+        """Jump to the previous region, going round."""
         if self._regions is not None and len(self._regions):
             self.go_to(self._regions.previous(self.current))
 
     def go_to(self, index: int) -> None:
-        """Jump to the place with this index, from 0."""
+        """Jump to the region with this index, from 0."""
         if self._regions is None or not 0 <= index < len(self._regions):
             return
         self.current = index
@@ -93,12 +96,12 @@ class RegionsView:
         tick = self._put(index, 0, "")
         tick.setFlags(qt.Qt.ItemIsUserCheckable | qt.Qt.ItemIsEnabled)
         tick.setCheckState(qt.Qt.Checked if reviewed else qt.Qt.Unchecked)
-        tick.setToolTip(_("Tick when you have looked at this place."))
+        tick.setToolTip(_("Tick when you have reviewed this region."))
         where = ", ".join(f"{x:.0f}" for x in row.position)
         self._put(index, 1, f"{row.rank}.  {row.boundary}").setToolTip(_("RAS {where} mm").format(where=where))
         self._put(index, 2, f"{row.volume_ml:.2f}", qt.Qt.AlignRight | qt.Qt.AlignVCenter)
-        doubt = self._put(index, 3, f"{100 * row.ambiguity:.0f} %", qt.Qt.AlignRight | qt.Qt.AlignVCenter)
-        doubt.setToolTip(_("Mean of 4 p (1 - p): 100 % where the ensemble is split in halves."))
+        ambiguity = self._put(index, 3, f"{100 * row.ambiguity:.0f} %", qt.Qt.AlignRight | qt.Qt.AlignVCenter)
+        ambiguity.setToolTip(_("Mean of 4 p (1 - p): 100 % where the ensemble is split in halves."))
 
     def _put(self, row: int, column: int, text: str, alignment: Any = None) -> Any:
         item = qt.QTableWidgetItem(text)
@@ -109,6 +112,5 @@ class RegionsView:
         return item
 
     def _count(self) -> None:
-        total = len(self._regions) if self._regions is not None else 0
-        done = self._regions.reviewed_count if total else 0
-        self._w.reviewed.text = _("{done} of {total} reviewed").format(done=done, total=total) if total else _("No doubted places.")
+        total, done = (len(self._regions), self._regions.reviewed_count) if self._regions is not None else (0, 0)
+        self._w.reviewed.text = _("{done} of {total} reviewed").format(done=done, total=total) if total else _("No uncertain regions.")

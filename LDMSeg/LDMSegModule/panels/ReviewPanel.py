@@ -1,4 +1,4 @@
-"""Group 3 of the panel: one result, its volumes, its doubts, and the way to the Segment Editor."""
+"""Group 3 of the panel: one result, its volumes and uncertain regions, and its correction in the Segment Editor."""
 
 from __future__ import annotations
 
@@ -47,15 +47,17 @@ class ReviewParts:
 
 
 class ReviewPanel:
-    """Args:
-    widgets: of this group.
-    banner: says what kind of result this is (partial, synthetic input).
-    notice: says what happened in review.
-    parts: made with what they are to tell us.
-    editor: opens the Segment Editor.
-    find: segmentation node → the result it belongs to, None where there is none.
-    background: the image to edit on, for a result whose own was deleted.
-    catch_errors: wraps slots.
+    """Shows one result for review and correction.
+
+    Args:
+        widgets: of this group.
+        banner: says what kind of result this is (partial, synthetic input).
+        notice: says what happened in review.
+        parts: made with what they are to tell us.
+        editor: opens the Segment Editor.
+        find: segmentation node → the result it belongs to, None where there is none.
+        background: the image to edit on, for a result whose own was deleted.
+        catch_errors: wraps slots.
     """
 
     def __init__(
@@ -165,5 +167,5 @@ def _kind(result: Result | None) -> str:
         else:
             said.append(_("Partial: {done} of {wanted} members.").format(**numbers))
     if result.synthetic_input:
-        said.append(_("The images are synthetic, nobody's."))
+        said.append(_("The images are synthetic, no patient's."))
     return " ".join(said)

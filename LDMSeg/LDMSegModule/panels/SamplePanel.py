@@ -12,11 +12,13 @@ from LDMSegModule.scene.PatientSample import PatientSample
 
 
 class SamplePanel:
-    """Args:
-    button: that loads it.
-    notice: says what is going on.
-    sample: told whom to complain to → the patient.
-    catch_errors: wraps slots.
+    """Loads the synthetic patient on a click.
+
+    Args:
+        button: that loads it.
+        notice: says what is going on.
+        sample: told whom to complain to → the patient.
+        catch_errors: wraps slots.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The way to Slicer's Segment Editor."""
+"""Open Slicer's Segment Editor on a result."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class SegmentEditor:
     """Opens the Segment Editor, set up for a segmentation and the image it belongs to."""
 
     def open(self, segmentation: Any, source: Any) -> None:
-        """Args: vtkMRMLSegmentationNode; vtkMRMLScalarVolumeNode, or None where the image is gone."""
+        """Open a vtkMRMLSegmentationNode over a vtkMRMLScalarVolumeNode, or over None where the image is gone."""
         slicer.util.selectModule("SegmentEditor")
         editor = slicer.modules.segmenteditor.widgetRepresentation().self().editor
         editor.setSegmentationNode(segmentation)

@@ -1,4 +1,4 @@
-"""What the Segment button starts, and what is done with the result."""
+"""Build the run that the Segment button starts, and load its result."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import Any, Protocol
 
 from slicer.i18n import tr as _
 
-from LDMSegModule.checks.PaceMemory import PaceMemory
 from LDMSegModule.panels.BrainPanel import BrainPanel
 from LDMSegModule.panels.InputsPanel import InputsPanel
+from LDMSegModule.panels.LastRun import remember_run
 from LDMSegModule.panels.SegmentPanel import Order
 from LDMSegModule.panels.SettingsPanel import SettingsPanel
+from LDMSegModule.panels.SiteRulesPanel import SiteRulesPanel
 from LDMSegModule.parameters.SegmentParameters import AUTOMATIC, DEEPBET, NEVER, SegmentParameters
 from LDMSegModule.result.Result import Result
 from LDMSegModule.result.ResultFiles import ResultFiles
@@ -25,25 +26,27 @@ class Loader(Protocol):
 
 
 class SegmentJob:
-    """Args:
-    inputs, settings, brain: the parts that say what is to be run.
-    loader: brings a result folder into the scene.
-    files, memory: remember where the result's files lie and how fast the run was.
-    arrived: told of a result that is now in the scene.
+    """Puts together the run that the panel asks for, and takes in its result.
+
+    Args:
+        inputs, site_rules, settings, brain: the parts that say what is to be run.
+        loader: brings a result folder into the scene.
+        files: remembers where the result's files lie.
+        arrived: told of a result that is now in the scene.
     """
 
     def __init__(
         self,
         inputs: InputsPanel,
+        site_rules: SiteRulesPanel,
         settings: SettingsPanel,
         brain: BrainPanel,
         loader: Loader,
         files: ResultFiles,
-        memory: PaceMemory,
         arrived: Callable[[Result], None],
     ) -> None:
-        self._inputs, self._settings, self._brain, self._loader = inputs, settings, brain, loader
-        self._files, self._memory, self._arrived = files, memory, arrived
+        self._inputs, self._site_rules, self._settings, self._brain = inputs, site_rules, settings, brain
+        self._loader, self._files, self._arrived = loader, files, arrived
         self._used: dict[str, Any] = {}
         self._unused: list[Any] = []
 
@@ -61,6 +64,7 @@ class SegmentJob:
             threshold=p.threshold,
             device=p.device,
             batch_size=p.batchSize,
+            site_rules=self._site_rules.file,
             synthetic=any(is_synthetic(node) for node in self._inputs.nodes.values()),
             # automatic and deepbet are what the command does unasked
             prepare="" if p.prepare.value == AUTOMATIC else p.prepare.value,
@@ -75,7 +79,7 @@ class SegmentJob:
         result = self._loader.loadResult(folder, reference, self._settings.specification)
         ResultSequences(result.segmentation, result.provenance).remember(self._used, self._unused)
         self._files.remember(result, folder)
-        self._memory.learn(result.provenance, self._settings.bundle, seconds)
+        remember_run(result.provenance, self._settings.bundle, seconds)
         self._arrived(result)
         members = result.provenance.get("sampling", {}).get("members_finished", "?")
         said = _("Done in {seconds:.0f} s with {members} members. The result is under Review.").format(seconds=seconds, members=members)

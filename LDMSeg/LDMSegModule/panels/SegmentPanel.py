@@ -1,4 +1,4 @@
-"""Group 2 of the panel: the button, what happens while it runs, and what became of it."""
+"""Group 2 of the panel: the Segment button, the progress of its run, and the outcome."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from slicer.i18n import tr as _
 
 from LDMSegModule.panels.Notice import GOOD, INFO, PROBLEM, WARNING, Notice
 from LDMSegModule.panels.ProgressView import ProgressView
-from LDMSegModule.panels.Sentences import sentence
 from LDMSegModule.parameters.SegmentParameters import SegmentParameters
 from LDMSegModule.process.RunControl import RunControl
 from LDMSegModule.process.RunEvent import RunEvent
 from LDMSegModule.process.RunFolders import RunFolders
 from LDMSegModule.process.RunOutcome import CANCELLED, FAILED, PARTIAL, RunOutcome
+from LDMSegModule.process.Sentences import sentence
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +49,7 @@ class Exporter(Protocol):
 
 
 class SegmentPanel:
-    """From the click to the result.
+    """Segments, from the click to the result in the scene.
 
     Args:
         widgets: of this group.
@@ -83,7 +83,7 @@ class SegmentPanel:
         self._view = ProgressView(widgets.progress, widgets.stage, widgets.log, self._ended)
         self._parameters: SegmentParameters | None = None
         self._folder: Path | None = None
-        self._delivered = False  # a result was read from the folder, so its report may still be asked for
+        self._loaded = False  # a result was read from the folder, so its report may still be asked for
         self._partial: Path | None = None
         self._reference: str = ""
         self._scene: Any = None
@@ -137,9 +137,9 @@ class SegmentPanel:
             return
         order = self._order()
         self._clear()
-        if not self._delivered:
+        if not self._loaded:
             self._folders.remove(self._folder)
-        self._folder, self._delivered = self._folders.new(), False
+        self._folder, self._loaded = self._folders.new(), False
         self._scene, self._reference = order.reference.GetScene(), order.reference.GetID()
         folder = self._folder / "inputs"
         inputs = self._exporter.write(order.nodes, folder)
@@ -185,7 +185,7 @@ class SegmentPanel:
             self._folders.remove(self._folder)
         elif outcome.status == FAILED:
             self.tell(outcome.sentence)
-            self._w.retry.visible = outcome.out_of_memory and self._parameters.with_less_memory() is not None
+            self._w.retry.visible = outcome.out_of_memory and self._smaller is not None
         elif outcome.status == CANCELLED:
             self.tell(outcome.sentence, INFO)
         elif outcome.status == PARTIAL and not self._wanted_partial:
@@ -201,7 +201,7 @@ class SegmentPanel:
             return
         reference = self._scene.GetNodeByID(self._reference) if self._scene is not None else None
         said = self._load_result(folder, reference, self._control.seconds)
-        self._delivered = True
+        self._loaded = True
         warnings = [sentence(w) for w in outcome.warnings] if outcome is not None else []
         if reference is None:
             warnings.insert(0, _("The volume that was segmented is no longer in the scene; the result lies where it was."))
@@ -223,11 +223,16 @@ class SegmentPanel:
         self._control.keep()
 
     def _retry(self) -> None:
-        smaller = self._parameters.with_less_memory() if self._parameters is not None else None
+        smaller = self._smaller
         if self.running or smaller is None:
             return
         self._clear()
         self._run(smaller)
+
+    @property
+    def _smaller(self) -> SegmentParameters | None:
+        """The last run with less memory; None where there is none."""
+        return self._parameters.with_less_memory() if self._parameters is not None else None
 
     def _load_partial(self) -> None:
         folder, self._partial = self._partial, None

@@ -1,4 +1,4 @@
-"""Says of a result on which volumes it rests, which ones were left out, and what the run warned of."""
+"""Show the volumes, members and views that a result rests on, and the warnings of its run."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ class SequencesWidgets:
 
 
 class SequencesView:
-    """Args:
-    widgets: a box that folds, and a label in it.
+    """Shows what a result rests on.
+
+    Args:
+        widgets: a box that folds, and a label in it.
     """
 
     def __init__(self, widgets: SequencesWidgets) -> None:

@@ -1,4 +1,4 @@
-"""Model, mode and device: what the command line is told besides the images, and what that will cost."""
+"""Model, mode and device of a run, and its estimated time and memory."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from slicer.i18n import tr as _
 
 from LDMSegLib.models.layout import Bundle
 from LDMSegLib.specification import Specification
-from LDMSegModule.checks.Estimate import Estimate
-from LDMSegModule.checks.Pace import Pace
+from LDMSegModule.checks.RunEstimate import estimate
 from LDMSegModule.install.ModelManager import Model
-from LDMSegModule.panels.Sentences import sentence
+from LDMSegModule.panels.LastRun import last_run
 from LDMSegModule.parameters.SegmentParameters import AUTOMATIC
+from LDMSegModule.process.Sentences import sentence
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +127,11 @@ class SettingsPanel:
         if spec is None:
             return ""
         wanted = self._parameters.mode if self._parameters is not None else ""
-        return wanted if wanted in self.entry.modes else spec.default_mode
+        return wanted if wanted in self._modes else spec.default_mode
+
+    @property
+    def _modes(self) -> tuple[str, ...]:
+        return self.entry.modes if self.entry is not None else ()
 
     @property
     def problems(self) -> list[str]:
@@ -137,26 +141,22 @@ class SettingsPanel:
             return [_("There is no model; add one under Models and help.")]
         return [sentence(entry.problem)] if entry.bundle is None else []
 
-    def estimate(self, image_voxels: int, pace: Pace | None) -> Estimate | None:
-        """What a run with these settings takes; also written into the panel."""
-        p = self._parameters
-        if p is None or self.bundle is None:
-            self._w.estimate.text = ""
-            return None
-        estimate = Estimate.of(
-            self.bundle, self.mode, p.members or None, p.steps or None, p.device, p.batchSize, pace, **_voxels(image_voxels)
+    def show_estimate(self, image_voxels: int) -> None:
+        """Write into the panel what a run with these settings takes, for a reference volume of so many voxels."""
+        p, bundle = self._parameters, self.bundle
+        self._w.estimate.text = (
+            estimate(bundle, self.mode, p.members, p.steps, p.device, p.batchSize, last_run(), image_voxels)
+            if p is not None and bundle is not None
+            else ""
         )
-        self._w.estimate.text = estimate.text + (f"\n{estimate.warning}" if estimate.warning else "")
-        return estimate
 
     def _fill_modes(self) -> None:
         spec = self.specification
-        modes = self.entry.modes if spec is not None else ()
+        modes = {name: spec.modes[name] for name in self._modes} if spec is not None else {}
         self._w.mode.clear()
-        for name in modes:
-            mode = spec.modes[name]
+        for name, mode in modes.items():
             self._w.mode.addItem(f"{name}: {mode.title or mode.sampler}, {mode.steps} steps × {mode.members} members", name)
-        self._w.mode.currentIndex = modes.index(self.mode) if self.mode in modes else -1
+        self._w.mode.currentIndex = list(modes).index(self.mode) if self.mode in modes else -1
 
     def _bundle_chosen(self, index: int) -> None:
         if self._filling or self._parameters is None or not 0 <= index < len(self._models):
@@ -184,10 +184,6 @@ class SettingsPanel:
 def _devices() -> list[tuple[str, str]]:
     gpu = ("mps", _("GPU (Apple)")) if sys.platform == "darwin" else ("cuda", _("GPU (NVIDIA)"))
     return [("auto", _("automatic: the fastest there is")), ("cpu", _("CPU")), gpu]
-
-
-def _voxels(count: int) -> dict[str, int]:
-    return {"image_voxels": count} if count else {}
 
 
 def _tip(entry: Model | None) -> str:

@@ -1,4 +1,4 @@
-"""The set-up group: shown only when a package is missing or broken. Nothing is installed without consent."""
+"""The set-up group, shown when a package is missing or broken; nothing is installed without consent."""
 
 from __future__ import annotations
 
@@ -25,13 +25,15 @@ class SetupWidgets:
 
 
 class SetupPanel:
-    """Args:
-    widgets, notice: of this group.
-    installation: knows what is missing and installs it.
-    timer: QTimer, by which a trial import is asked for news.
-    dialogs: asks for consent, and for a folder.
-    state_changed: told when what is installed has become known.
-    catch_errors: wraps slots.
+    """Shows which packages are missing, and has them installed.
+
+    Args:
+        widgets, notice: of this group.
+        installation: knows what is missing and installs it.
+        timer: QTimer, by which a trial import is asked for news.
+        dialogs: asks for consent, and for a folder.
+        state_changed: told when what is installed has become known.
+        catch_errors: wraps slots.
     """
 
     def __init__(
@@ -126,9 +128,8 @@ class SetupPanel:
             self.check()
 
     def _show(self) -> None:
-        ready = self.installed is None or self.installed.ready
-        self._w.group.visible = not ready
-        if ready:
+        self._w.group.visible = self.installed is not None and not self.installed.ready
+        if self.installed is None or self.installed.ready:
             self._notice.clear()
             self._switch(_("Everything is installed."))
         elif self._obstacle:  # said before anybody presses Install and waits for a download that cannot succeed

@@ -1,4 +1,4 @@
-"""Group 4 of the panel: new masks, drawn in the background, saved as files and shown in the scene."""
+"""Group 4 of the panel: synthetic masks, sampled in the background, saved as files and shown in the scene."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from slicer.i18n import tr as _
 
 from LDMSegModule.panels.Notice import GOOD, INFO, PROBLEM, WARNING, Notice
 from LDMSegModule.panels.ProgressView import ProgressView
-from LDMSegModule.panels.Sentences import sentence
 from LDMSegModule.parameters.SynthesizeParameters import SynthesizeParameters
 from LDMSegModule.process.RunControl import RunControl
 from LDMSegModule.process.RunEvent import RunEvent
-from LDMSegModule.process.RunFolders import RunFolders
+from LDMSegModule.process.RunFolders import RunFolders, free_folder
 from LDMSegModule.process.RunOutcome import CANCELLED, FAILED, RunOutcome
+from LDMSegModule.process.Sentences import sentence
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,15 +34,17 @@ class Exporter(Protocol):
 
 
 class SyntheticPanel:
-    """Args:
-    widgets, notice: of this group.
-    control: runs the background process.
-    folders: for temporary files.
-    exporter: volume nodes → NIfTI files.
-    load_result: (folder, volume drawn over or None) → how many masks are now in the scene.
-    home: under which a folder for masks is suggested.
-    state_changed: told when a run has begun or ended.
-    catch_errors: wraps slots.
+    """Samples synthetic masks, from the click to the masks in the scene.
+
+    Args:
+        widgets, notice: of this group.
+        control: runs the background process.
+        folders: for temporary files.
+        exporter: volume nodes → NIfTI files.
+        load_result: (folder, volume drawn over or None) → how many masks are now in the scene.
+        home: under which a folder for masks is suggested.
+        state_changed: told when a run has begun or ended.
+        catch_errors: wraps slots.
     """
 
     def __init__(
@@ -172,8 +174,8 @@ class SyntheticPanel:
         else:
             scene, id = self._like
             count = self._load_result(outcome.folder, scene.GetNodeByID(id) if scene is not None else None)
-            many = _("{count} synthetic masks are in the scene and in {folder}: nobody's tumour, research use only.")
-            one = _("One synthetic mask is in the scene and in {folder}: nobody's tumour, research use only.")
+            many = _("{count} synthetic masks are in the scene and in {folder}: no patient's tumour, research use only.")
+            one = _("One synthetic mask is in the scene and in {folder}: no patient's tumour, research use only.")
             said = (one if count == 1 else many).format(count=count, folder=outcome.folder)
             warnings = [sentence(text) for text in outcome.warnings]
             self.tell("\n".join([said, *warnings]), WARNING if warnings else GOOD)
@@ -192,13 +194,4 @@ class SyntheticPanel:
 
     def _suggest(self) -> None:
         self._suggested = True
-        self._w.folder.currentPath = str(_free(self._home / "LDMSeg masks"))
-
-
-def _free(folder: Path) -> Path:
-    """This folder, or the first "… 2", "… 3" that is not there."""
-    number, candidate = 1, folder
-    while candidate.exists():
-        number += 1
-        candidate = folder.with_name(f"{folder.name} {number}")
-    return candidate
+        self._w.folder.currentPath = str(free_folder(self._home / "LDMSeg masks"))

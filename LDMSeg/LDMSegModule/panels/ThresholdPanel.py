@@ -1,4 +1,4 @@
-"""The probability threshold under the slider: segmentation and volumes follow, edits are never lost unasked."""
+"""The slider of the probability threshold; edits are never overwritten without asking."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ FOLLOW_MS, SETTLE_MS = 15, 400
 
 
 class ThresholdPanel:
-    """Args:
-    slider: ctkSliderWidget.
-    follow, settle: single-shot QTimers: so long after a move the segmentation follows, so long after the last one the surfaces.
-    catch_errors: wraps slots.
-    updated: told what became of every move.
+    """Applies the slider's value to the result under review.
+
+    Args:
+        slider: ctkSliderWidget.
+        follow, settle: single-shot QTimers: so long after a move the segmentation follows, so long after the last one the surfaces.
+        catch_errors: wraps slots.
+        updated: told what became of every move.
     """
 
     def __init__(
@@ -46,24 +48,24 @@ class ThresholdPanel:
         self._follow.stop()
         self._settle.stop()
 
-    @property
-    def moving(self) -> bool:
-        """Whether the segmentation has yet to follow the slider."""
-        return self._follow.isActive()
-
     def discard_edits(self) -> None:
         """Bring back the computed segmentation at the slider's value."""
-        if self._ready:
-            self._updated(self._live.set(self._slider.value, discard_edits=True))
+        live = self._ready()
+        if live is not None:
+            self._updated(live.set(self._slider.value, discard_edits=True))
             self._settle.start()
 
-    @property
-    def _ready(self) -> bool:
+    def _ready(self) -> LiveThreshold | None:
+        """What applies a threshold to the result as it is now; None where there is no result.
+
+        Raises:
+            InputError: a probability volume no longer lies on the result's grid.
+        """
         if self._result is None or not self._result.exists:
-            return False
+            return None
         if self._live is None or self._live.outdated:
             self._live = LiveThreshold(self._result)
-        return True
+        return self._live
 
     def _moved(self, value: float) -> None:
         if not self._showing and self._result is not None:
@@ -71,20 +73,22 @@ class ThresholdPanel:
 
     def _apply(self) -> None:
         try:
-            if not self._ready:
-                return
+            live = self._ready()
         except InputError:
-            self._slide_to(self._result.threshold)
+            self._slide_to(self._result.threshold if self._result is not None else 0.5)
             raise
-        update = self._live.set(self._slider.value)
+        if live is None:
+            return
+        update = live.set(self._slider.value)
         if not update.applied:
             self._slide_to(update.threshold)
         self._updated(update)
         self._settle.start()
 
     def _settled(self) -> None:
-        if self._ready:
-            self._live.settle()
+        live = self._ready()
+        if live is not None:
+            live.settle()
 
     def _slide_to(self, value: float) -> None:
         self._showing = True

@@ -1,4 +1,4 @@
-"""The regions' volumes in the panel."""
+"""The table of the regions' volumes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,10 @@ class VolumesView:
         node = result.table.GetTable() if result is not None and result.table.GetScene() is not None else None
         rows = node.GetNumberOfRows() if node is not None else 0
         self._table.setRowCount(rows)
+        self._table.setFixedHeight(ROW_HEIGHT * (rows + 1) + 4 if rows else 0)
         self._items = []
+        if result is None or node is None:
+            return
         for row in range(rows):
             region = node.GetValueByName(row, REGION).ToString()
             title = node.GetValueByName(row, TITLE).ToString()
@@ -47,7 +50,6 @@ class VolumesView:
                     "2.5th to 97.5th percentile of the {members} members' own volumes at the run's threshold: not a confidence interval."
                 ).format(members=members)
             )
-        self._table.setFixedHeight(ROW_HEIGHT * (rows + 1) + 4 if rows else 0)
 
     def _put(self, row: int, column: int, text: str, alignment: Any = None) -> Any:
         item = qt.QTableWidgetItem(text)

@@ -1,4 +1,4 @@
-"""The panel and the scene's parameter node, kept together through scenes that close and load."""
+"""Connect the panel to the scene's parameter node, also when scenes are closed and loaded."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from slicer.i18n import tr as _
 
 
 class ParameterLink:
-    """Args:
-    node: gives the parameter node of the scene as it is now.
-    wrap: that node → its `parameterNodeWrapper`.
-    ui: the widgets, of which those with a SlicerParameterName follow the parameters by themselves.
-    observe, forget: `addObserver` and `removeObserver` of VTKObservationMixin.
-    bind: told the parameters, None while there are none.
-    changed: told that a parameter has changed.
-    tell: says a sentence to the user.
+    """Follows the parameter node of the scene as it is now.
+
+    Args:
+        node: gives the parameter node of the scene as it is now.
+        wrap: that node → its `parameterNodeWrapper`.
+        ui: the widgets, of which those with a SlicerParameterName follow the parameters by themselves.
+        observe, forget: `addObserver` and `removeObserver` of VTKObservationMixin.
+        bind: told the parameters, None while there are none.
+        changed: told that a parameter has changed.
+        tell: says a sentence to the user.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What the panel remembers: kept in a parameter node, so that it is saved and loaded with the scene."""
+"""Settings of the panel, kept in a parameter node and saved with the scene."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What the panel keeps in the scene, and what the command line is given."""
+"""Settings that the panel keeps in the scene, and the command line's arguments."""

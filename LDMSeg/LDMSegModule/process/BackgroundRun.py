@@ -1,4 +1,4 @@
-"""The command line in the background: started, listened to, stopped."""
+"""Run the command line in the background: start, read its events, stop."""
 
 from __future__ import annotations
 

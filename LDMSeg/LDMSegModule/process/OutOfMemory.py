@@ -1,4 +1,4 @@
-"""Telling from what a run said that it wanted for memory."""
+"""Recognise from its output or exit code that a process ran out of memory."""
 
 from __future__ import annotations
 

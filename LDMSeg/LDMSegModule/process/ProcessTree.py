@@ -1,4 +1,4 @@
-"""A process with everything it starts: asked to stop, and ended, as one."""
+"""A process with all its descendants, which are asked to stop and ended together."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Starts a background run and looks after it from the main thread."""
+"""Start a background run and poll it from the main thread."""
 
 from __future__ import annotations
 
@@ -61,17 +61,17 @@ class RunControl:
         return self._run.seconds if self._run is not None else 0.0
 
     def cancel(self) -> None:
-        if self.running:
+        if self._run is not None and self.running:
             self._run.cancel()
 
     def keep(self) -> None:
         """Stop sampling and let it write what is finished."""
-        if self.running:
+        if self._run is not None and self.running:
             self._run.finish_early()
 
     def abandon(self) -> None:
         """End it and listen no more: the panel is going away."""
         self._timer.stop()
-        if self.running:
+        if self._run is not None and self.running:
             self._run.end()
         self._run = None

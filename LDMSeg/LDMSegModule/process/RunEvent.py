@@ -1,4 +1,4 @@
-"""One line of the background process, understood."""
+"""One event of the background process, parsed from a line of JSON."""
 
 from __future__ import annotations
 

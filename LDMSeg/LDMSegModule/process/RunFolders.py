@@ -1,4 +1,4 @@
-"""Temporary folders for runs: what goes in, what comes out."""
+"""Temporary folders for the inputs and results of runs."""
 
 from __future__ import annotations
 
@@ -8,6 +8,15 @@ import tempfile
 from pathlib import Path
 
 from LDMSegLib.errors import OutputError
+
+
+def free_folder(folder: Path) -> Path:
+    """Return this folder, or the first "… 2", "… 3" that does not exist yet."""
+    number, candidate = 1, folder
+    while candidate.exists():
+        number += 1
+        candidate = folder.with_name(f"{folder.name} {number}")
+    return candidate
 
 
 class RunFolders:

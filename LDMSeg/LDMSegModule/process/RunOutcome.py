@@ -1,4 +1,4 @@
-"""What became of a background run, with one sentence for the person who started it."""
+"""The outcome of a background run, with one sentence for the user."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 from LDMSegModule.process.OutOfMemory import is_out_of_memory, may_be_out_of_memory
 from LDMSegModule.process.RunEvent import ERROR, RESULT, WARNING, RunEvent
+from LDMSegModule.process.Sentences import sentence
 
 DONE, PARTIAL, CANCELLED, FAILED = "done", "partial", "cancelled", "failed"
 UNCHANGED = "your volumes are unchanged"
@@ -26,14 +27,13 @@ class RunOutcome:
     """The end of a run.
 
     `status` is "done", "partial" (a result of fewer members or masks than asked for), "cancelled" or "failed"; `sentence`
-    says what happened and what to do; `result` is the last result event and `results` all of them; `out_of_memory` calls for
-    a retry with less; `missing_package` names a Python package that has to be installed first.
+    says what happened and what to do; `result` is the last result event; `out_of_memory` calls for a retry with less;
+    `missing_package` names a Python package that has to be installed first.
     """
 
     status: str
     sentence: str
     result: Mapping[str, Any] = field(default_factory=dict)
-    results: tuple[Mapping[str, Any], ...] = ()
     warnings: tuple[str, ...] = ()
     exit_code: int | None = None
     out_of_memory: bool = False
@@ -70,18 +70,17 @@ class RunOutcome:
         results = tuple(event.values for event in events if event.kind == RESULT)
         # Once asked to stop, a program may complain of anything on its way out; only what it says of inputs and outputs counts.
         errors = [event.message for event in events if event.kind == ERROR and (not stopped or event.values.get("exit_code") == USERS)]
-        common = {
-            "results": results,
+        common: dict[str, Any] = {
             "result": results[-1] if results else {},
             "warnings": tuple(event.message for event in events if event.kind == WARNING),
             "exit_code": exit_code,
         }
         if errors:
-            sentence = _with_capital(errors[-1])
-            package = _missing_package(sentence)
+            said = sentence(errors[-1])
+            package = _missing_package(said)
             if package:
-                sentence = f"The Python package '{package}' is not installed; install it under Set-up and run again."
-            return cls(FAILED, sentence, **common, out_of_memory=is_out_of_memory(sentence), missing_package=package)
+                said = f"The Python package '{package}' is not installed; install it under Set-up and run again."
+            return cls(FAILED, said, **common, out_of_memory=is_out_of_memory(said), missing_package=package)
         if results:
             return cls(PARTIAL, _partial(results[-1]), **common) if results[-1].get("partial") else cls(DONE, "", **common)
         if stopped:
@@ -128,8 +127,3 @@ def _signal_name(exit_code: int) -> str:
 def _missing_package(text: str) -> str:
     found = re.search(r"No module named '?([A-Za-z0-9_]+)|needs the package '?([A-Za-z0-9_-]+)'?, which is not installed", text)
     return found.group(1) or found.group(2) if found else ""
-
-
-def _with_capital(sentence: str) -> str:
-    ended = sentence if sentence.endswith(".") else sentence + "."
-    return ended[:1].upper() + ended[1:]

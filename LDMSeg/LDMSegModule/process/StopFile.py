@@ -1,4 +1,4 @@
-"""How the background process is asked to stop: by a file that it looks for (see `LDMSegLib.cli.stop_file`), on all systems alike."""
+"""The file by which a background process is asked to stop (see `LDMSegLib.cli.stop_file`), on all systems alike."""
 
 from __future__ import annotations
 

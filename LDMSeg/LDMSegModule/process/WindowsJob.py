@@ -1,4 +1,4 @@
-"""A Windows job object: all that a process starts belongs to it and ends with it."""
+"""A Windows job object, which ends all processes that a process has started."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The process that does the work beside Slicer: started, followed, stopped."""
+"""The background process: its command, its events, its outcome, and how it is stopped."""

@@ -1,4 +1,4 @@
-"""A scene that gets everything of an import, or nothing."""
+"""Undo an import that fails half-way."""
 
 from __future__ import annotations
 

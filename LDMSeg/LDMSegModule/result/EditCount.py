@@ -1,4 +1,4 @@
-"""How much of a result has been changed by hand."""
+"""Count the voxels of a result that were edited by hand."""
 
 from __future__ import annotations
 
@@ -23,7 +23,6 @@ class Edits:
         changed_ml: Their volume.
         volumes_ml: Region name → mL of the segments as they are now, those that the user has added left out.
         new_segments: Names of segments that the user has added; their voxels are not counted.
-        missing_segments: Names of labels whose segment the user has removed.
     """
 
     added: Mapping[str, int]
@@ -32,7 +31,6 @@ class Edits:
     changed_ml: float
     volumes_ml: Mapping[str, float]
     new_segments: tuple[str, ...] = ()
-    missing_segments: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
@@ -74,7 +72,6 @@ class EditCount:
             changed_ml=float(len(where) * voxel_ml),
             volumes_ml={region.name: float(sum(voxels_of[name] for name in region.labels) * voxel_ml) for region in result.regions},
             new_segments=tuple(segmentation.GetSegment(i).GetName() for i in ids if i not in known),
-            missing_segments=tuple(sorted(known - set(ids))),
         )
         result.segmentation.SetAttribute(self.ATTRIBUTE, str(edits.changed_voxels))
         return edits

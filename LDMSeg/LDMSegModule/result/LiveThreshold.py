@@ -1,4 +1,4 @@
-"""The probability threshold under the user's finger: segmentation and volumes follow."""
+"""Apply a probability threshold to a result: segmentation and volumes follow."""
 
 from __future__ import annotations
 
@@ -31,14 +31,12 @@ class ThresholdUpdate:
         applied: False where it would have overwritten edits.
         threshold: The one in force now.
         volumes_ml: Region → volume in mL.
-        edited_voxels: How many voxels the user had edited; they are lost only when that was asked for.
         message: One sentence for the user, empty where all went its way.
     """
 
     applied: bool
     threshold: float
     volumes_ml: dict[str, float]
-    edited_voxels: int = 0
     message: str = ""
 
 
@@ -79,7 +77,6 @@ class LiveThreshold:
                     False,
                     result.threshold,
                     VolumesTable(result.table).volumes_ml,
-                    edited,
                     f"{edited} voxels of '{result.segmentation.GetName()}' have been edited by hand and would be lost, so the threshold "
                     f"stays at {result.threshold:.2f}; discard the edits first, or make a copy of the segmentation.",
                 )

@@ -1,4 +1,4 @@
-"""Which map lies over the images: probability, variance, or none."""
+"""Show a probability or variance map over the images, or none."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 import slicer
 
 from LDMSegModule.result.Result import Result
+from LDMSegModule.scene.Nodes import nodes_of
 from LDMSegModule.scene.SequenceGuess import RESULT_ATTRIBUTE
 
 PROBABILITY, VARIANCE, NONE = "probability", "variance", "none"
@@ -89,9 +90,7 @@ class Overlay:
         return self.node.GetScalarVolumeDisplayNode() if self.node is not None else None
 
     def _composites(self) -> list[Any]:
-        scene = self._result.segmentation.GetScene()
-        kind = "vtkMRMLSliceCompositeNode"
-        return [] if scene is None else [scene.GetNthNodeByClass(k, kind) for k in range(scene.GetNumberOfNodesByClass(kind))]
+        return nodes_of(self._result.segmentation.GetScene(), "vtkMRMLSliceCompositeNode")
 
     def _ours(self, node_id: str | None) -> bool:
         scene = self._result.segmentation.GetScene()

@@ -1,4 +1,4 @@
-"""How a result's maps look before anybody turns a knob."""
+"""Initial display of a result: windows, thresholds, colours, legends, outlines."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class ResultDisplay:
         array = slicer.util.arrayFromVolume(node)
         step = max(1, round((array.size / _SAMPLE) ** (1 / 3)))
         sample = array[::step, ::step, ::step]
-        doubted = sample[sample > 1e-4]
-        high = float(np.percentile(doubted, _BRIGHTEST_PERCENTILE)) if doubted.size else 1e-3
+        positive = sample[sample > 1e-4]
+        high = float(np.percentile(positive, _BRIGHTEST_PERCENTILE)) if positive.size else 1e-3
         self._map(node, VARIANCE, 0.0, high, 0.05 * high, f"Variance {region}", "%.3f")
 
     def segmentation(self, node: Any, labels: Sequence[Label] = (), regions: Sequence[Region] = ()) -> None:

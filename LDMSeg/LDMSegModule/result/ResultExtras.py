@@ -1,4 +1,4 @@
-"""What a result can be turned into on demand: surfaces, the regions as segments, a label map volume."""
+"""Surfaces, region segments and label map volumes made from a result on demand."""
 
 from __future__ import annotations
 
@@ -9,13 +9,11 @@ import slicer
 
 from LDMSegLib.postprocessing.regions import region_masks
 from LDMSegLib.specification import Label
-from LDMSegModule.result.Result import Result
-from LDMSegModule.result.ResultImport import NOTICE
+from LDMSegModule.result.LiveThreshold import SURFACES_ATTRIBUTE
+from LDMSegModule.result.Result import NOTICE, Result
 from LDMSegModule.scene.SegmentLabels import CLOSED_SURFACE, SegmentLabels
 from LDMSegModule.scene.SequenceGuess import RESULT_ATTRIBUTE
 from LDMSegModule.scene.Terminology import Terminology
-
-SURFACES_ATTRIBUTE = "LDMSeg.Surfaces"
 
 
 class ResultExtras:
@@ -52,7 +50,7 @@ class ResultExtras:
         for label in result.labels:
             colours.SetColor(label.value, label.name, *(c / 255.0 for c in label.color), 1.0)
         node.GetDisplayNode().SetAndObserveColorNodeID(colours.GetID())
-        self._file(node)
+        self._result.folder.put([node])
         return node
 
     def regions(self) -> Any:
@@ -68,7 +66,7 @@ class ResultExtras:
             # one image for each segment, because regions lie within each other
             SegmentLabels(node, result.original, (label,)).create(mask.astype(np.uint8), terminology)
         node.GetDisplayNode().SetVisibility2DFill(False)  # filled, the outermost region would hide the others
-        self._file(node)
+        self._result.folder.put([node])
         return node
 
     def _labels(self) -> np.ndarray:
@@ -87,12 +85,3 @@ class ResultExtras:
         self._result.original.GetIJKToRASMatrix(matrix)
         node.SetIJKToRASMatrix(matrix)
         node.SetAndObserveTransformNodeID(self._result.original.GetTransformNodeID())
-
-    def _file(self, node: Any) -> None:
-        """Put a node into the result's folder of the subject hierarchy."""
-        hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(self._scene)
-        item = hierarchy.GetItemByDataNode(node)
-        if item:
-            hierarchy.SetItemParent(item, self._result.folder_item)
-        else:
-            hierarchy.CreateItem(self._result.folder_item, node)

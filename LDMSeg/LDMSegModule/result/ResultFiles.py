@@ -1,4 +1,4 @@
-"""The files that the results of this session were read from, as long as they lie on the disk."""
+"""The folders that the results of this session were read from, while they exist."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 from LDMSegLib.errors import OutputError
+from LDMSegModule.process.RunFolders import free_folder
 from LDMSegModule.result.Result import Result
 
 REPORT, PREPARATION = "report.png", "preparation.png"
@@ -45,7 +46,7 @@ class ResultFiles:
                 f"the files of '{result.name}' are gone with the session that made them, expected them in Slicer's folder for temporary "
                 "files; run the segmentation again, or save the scene, which holds all maps"
             )
-        target = _free(Path(parent) / _file_name(result.name))
+        target = free_folder(Path(parent) / _file_name(result.name))
         try:
             shutil.copytree(folder, target)
         except OSError as error:  # of which shutil.Error, for several files at once, is one
@@ -55,14 +56,6 @@ class ResultFiles:
                 "choose another"
             ) from None
         return target
-
-
-def _free(folder: Path) -> Path:
-    number, candidate = 1, folder
-    while candidate.exists():
-        number += 1
-        candidate = folder.with_name(f"{folder.name} {number}")
-    return candidate
 
 
 def _file_name(name: str) -> str:

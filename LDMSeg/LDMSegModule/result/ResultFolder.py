@@ -1,9 +1,8 @@
-"""The files of a finished segmentation, read and checked before anything in the scene is touched."""
+"""Read and check the files of a result before anything in the scene is changed."""
 
 from __future__ import annotations
 
 import csv
-import hashlib
 import json
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from LDMSegLib.errors import InputError
+from LDMSegLib.io.hashing import file_sha256
 from LDMSegLib.specification import Label, Region, Specification
 from LDMSegModule.result.UncertainRegions import UncertainRegions, UncertainRow
 from LDMSegModule.scene.NiftiFile import NiftiFile
@@ -32,6 +32,7 @@ class ResultFolder:
         probabilities, variances: Region name → float32.
         affine: (4, 4), voxel (i, j, k) to world RAS in mm.
         volumes: One mapping for each region, of the text in volumes.csv.
+        threshold: The probability at or above which a region was on.
         transforms: Name, e.g. "t1n_to_t1c", → (4, 4) that takes world RAS in mm of the first to the second; of raw scans only.
     """
 
@@ -46,6 +47,7 @@ class ResultFolder:
     uncertain_rows: tuple[UncertainRow, ...]
     provenance: Mapping[str, Any]
     smallest_mm3: float
+    threshold: float
     transforms: Mapping[str, np.ndarray]
 
     @classmethod
@@ -60,8 +62,7 @@ class ResultFolder:
             InputError: A file is missing, damaged, or does not fit the others.
         """
         path = Path(path)
-        provenance = read_provenance(path)
-        labels, regions = _meaning(path, provenance, specification)
+        provenance, labels, regions = read_record(path, specification)
         names = ["labels", *(f"probability_{r.name}" for r in regions), *(f"variance_{r.name}" for r in regions)]
         with ThreadPoolExecutor(_READERS) as pool:
             maps = dict(zip(names, pool.map(lambda name: NiftiFile.read(path / f"{name}.nii.gz"), names), strict=True))
@@ -73,7 +74,6 @@ class ResultFolder:
                 )
         for table in ("volumes.csv", "uncertain_regions.csv"):
             _check(path / table, provenance)
-        volumes = _rows(path / "volumes.csv")
         titles = {region.name: region.title for region in regions}
         return cls(
             path=path,
@@ -83,21 +83,29 @@ class ResultFolder:
             affine=first.affine,
             labels=labels,
             regions=regions,
-            volumes=volumes,
+            volumes=_rows(path / "volumes.csv"),
             uncertain_rows=UncertainRegions.read(path / "uncertain_regions.csv", titles),
             provenance=provenance,
             smallest_mm3=specification.min_component_mm3 if specification else 0.0,
+            threshold=_threshold(path, provenance),
             transforms=_transforms(path, provenance),
         )
 
 
-def read_provenance(path: Path) -> dict[str, Any]:
-    """The content of a result's provenance.json.
+def read_record(folder: Path, specification: Specification | None = None) -> tuple[dict[str, Any], tuple[Label, ...], tuple[Region, ...]]:
+    """Read provenance.json of a folder that LDMSeg wrote, and what its maps mean.
+
+    Args:
+        folder: of a segmentation or of synthetic masks.
+        specification: gives titles and colours to the labels and regions that it knows; plain ones without.
+
+    Returns:
+        The record; its labels, with the values of this folder's maps; its regions.
 
     Raises:
         InputError: Not there, damaged, or not ours.
     """
-    file = path / "provenance.json"
+    file = folder / "provenance.json"
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
@@ -108,29 +116,30 @@ def read_provenance(path: Path) -> dict[str, Any]:
         raise InputError(f"{file} is not readable JSON ({error}), expected the record of a run; run it again") from None
     if not isinstance(record, dict) or not isinstance(record.get("labels"), dict) or not isinstance(record.get("regions"), dict):
         raise InputError(f"{file} names no labels and regions, expected the record of a run of LDMSeg; choose another folder")
-    return record
-
-
-def meaning(provenance: Mapping[str, Any], specification: Specification | None) -> tuple[tuple[Label, ...], tuple[Region, ...]]:
-    """Labels (with the values of this result's maps) and regions, dressed by the specification where it knows them."""
     known_labels = {label.name: label for label in specification.labels} if specification else {}
     known_regions = {region.name: region for region in specification.regions} if specification else {}
-    labels = tuple(
-        replace(known_labels.get(name, Label(name, int(value), name, _COLOURS[k % len(_COLOURS)])), value=int(value))
-        for k, (name, value) in enumerate(provenance["labels"].items())
-    )
-    regions = tuple(
-        known_regions.get(name, Region(name, name, tuple(members), _COLOURS[k % len(_COLOURS)]))
-        for k, (name, members) in enumerate(provenance["regions"].items())
-    )
-    return labels, regions
-
-
-def _meaning(path: Path, provenance: dict[str, Any], specification: Specification | None) -> tuple[tuple[Label, ...], tuple[Region, ...]]:
     try:
-        return meaning(provenance, specification)
+        labels = tuple(
+            replace(known_labels.get(name, Label(name, int(value), name, _COLOURS[k % len(_COLOURS)])), value=int(value))
+            for k, (name, value) in enumerate(record["labels"].items())
+        )
+        regions = tuple(
+            known_regions.get(name, Region(name, name, tuple(members), _COLOURS[k % len(_COLOURS)]))
+            for k, (name, members) in enumerate(record["regions"].items())
+        )
     except (TypeError, ValueError) as error:
-        raise InputError(f"{path / 'provenance.json'} is damaged ({error}), expected the record of a run; run it again") from None
+        raise InputError(f"{file} is damaged ({error}), expected the record of a run; run it again") from None
+    return record, labels, regions
+
+
+def _threshold(path: Path, provenance: Mapping[str, Any]) -> float:
+    try:
+        threshold = float(provenance.get("sampling", {}).get("threshold", 0.5))
+    except (AttributeError, TypeError, ValueError):
+        threshold = float("nan")
+    if not 0.0 <= threshold <= 1.0:
+        raise InputError(f"{path / 'provenance.json'} has a damaged threshold, expected a probability; run the segmentation again")
+    return threshold
 
 
 def _transforms(path: Path, provenance: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -147,9 +156,10 @@ def _transforms(path: Path, provenance: Mapping[str, Any]) -> dict[str, np.ndarr
 
 def _check(file: Path, provenance: Mapping[str, Any]) -> None:
     """A table cut off half-way reads as a shorter table, so its hash is compared. (The maps' own compression notices.)"""
-    expected = provenance.get("files", {}).get(file.name)
+    hashes = provenance.get("files")
+    expected = hashes.get(file.name) if isinstance(hashes, Mapping) else None
     try:
-        found = hashlib.sha256(file.read_bytes()).hexdigest()
+        found = file_sha256(file)
     except OSError as error:
         raise InputError(f"{file} cannot be read ({error.strerror}), expected a table of the run; run the segmentation again") from None
     if expected is not None and found != expected:

@@ -1,4 +1,4 @@
-"""Where a result's maps go: on the volume they were made from."""
+"""Place a result's maps on the volume they were made from."""
 
 from __future__ import annotations
 

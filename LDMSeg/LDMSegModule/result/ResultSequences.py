@@ -1,4 +1,4 @@
-"""Which volume became which sequence of a result, what was left out, and what the run warned of."""
+"""What a result rests on: volumes, members and views; the unused volumes and the warnings of the run."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any
 
 INPUT_ROLE = "LDMSeg.input."
 UNUSED_ROLE = "LDMSeg.unused"
+AXES = {0: "left-right", 1: "front-back", 2: "up-down"}
+"""Of the model's grid."""
 
 
 class ResultSequences:
@@ -16,11 +18,11 @@ class ResultSequences:
     """
 
     def __init__(self, segmentation: Any, record: Mapping[str, Any]) -> None:
-        """Args: vtkMRMLSegmentationNode of the result; its record (`Result.provenance`)."""
+        """Take the vtkMRMLSegmentationNode of a result and its record (`Result.provenance`)."""
         self._segmentation, self._record = segmentation, record
 
     def remember(self, used: Mapping[str, Any], unused: Iterable[Any]) -> None:
-        """Args: sequence → volume node; the other volumes that were in the scene."""
+        """Store the volume node of each sequence, and the other volumes that were in the scene."""
         for name, node in used.items():
             if node.GetScene() is self._segmentation.GetScene():
                 self._segmentation.SetNodeReferenceID(INPUT_ROLE + name, node.GetID())
@@ -30,8 +32,8 @@ class ResultSequences:
 
     @property
     def lines(self) -> list[str]:
-        """A line for each volume that was used, one for those that were not, and the record's own lines."""
-        return [*self._of_the_scene(), *self._of_the_record()]
+        """A line for each volume that was used, one for those that were not, the record's own, and those of a partial result."""
+        return [*self._of_the_scene(), *self._of_the_record(), *partial_lines(self._record)]
 
     @property
     def warnings(self) -> list[str]:
@@ -58,6 +60,31 @@ class ResultSequences:
         lists = [self._record.get("series"), *([] if self._of_the_scene() else [told.get("used")]), told.get("unused")]
         rows = [row for found in lists if isinstance(found, (list, tuple)) for row in found]
         return [line for line in map(_line, rows) if line]
+
+
+def partial_lines(record: Mapping[str, Any]) -> list[str]:
+    """Return on which members and views of the images a partial result rests, a line each; none where it is whole.
+
+    Args:
+        record: the content of provenance.json.
+    """
+    sampling = record.get("sampling")
+    if not record.get("partial") or not isinstance(sampling, Mapping):
+        return []
+    lines = [f"Members: {sampling.get('members_finished', '?')} of {sampling.get('members_requested', '?')} were finished."]
+    seen = sampling.get("members_by_view")
+    rows = [row for row in seen if isinstance(row, Mapping)] if isinstance(seen, (list, tuple)) else []
+    if rows:
+        lines.append(f"Views of the images: {sampling.get('views', len(rows))} of {sampling.get('views_requested', '?')}.")
+    return lines + [f"{_view(row)}: {row.get('members', '?')} of the finished members" for row in rows]
+
+
+def _view(row: Mapping[str, Any]) -> str:
+    """How a view shows the images: along which axes of the model's grid they are mirrored, and whether their bias field is corrected."""
+    axes = row.get("mirrored")
+    names = [AXES.get(axis, str(axis)) for axis in axes] if isinstance(axes, (list, tuple)) else []
+    said = f"mirrored {' and '.join(names)}" if names else "not mirrored"
+    return said + (", bias field corrected" if row.get("bias_corrected") else "")
 
 
 def not_used(names: list[str], most: int = 6) -> str:

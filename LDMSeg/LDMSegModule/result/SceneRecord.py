@@ -1,5 +1,4 @@
-"""What of a run's record goes into the scene, which is saved, sent and published: nothing that says whose images they were or where
-they lay."""
+"""Remove from a run's record what says whose images they were or where they lay, before it goes into a scene."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The places where the ensemble doubts itself, worst first: to go to, and to tick off."""
+"""The uncertain regions of a result, ranked, with a mark for each that was reviewed."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from LDMSegLib.errors import InputError
+from LDMSegModule.scene.Nodes import nodes_of
 from LDMSegModule.scene.VolumeGeometry import VolumeGeometry
 
 ROWS_ATTRIBUTE = "LDMSeg.UncertainRegions"
@@ -20,7 +21,7 @@ REVIEWED_ATTRIBUTE = "LDMSeg.Reviewed"
 
 @dataclass(frozen=True)
 class UncertainRow:
-    """One doubted place. `position` is where to look, RAS in mm as in the file; `voxel` the same as an index (i, j, k)."""
+    """One uncertain region. `position` is where to look, RAS in mm as in the file; `voxel` the same as an index (i, j, k)."""
 
     rank: int
     region: str
@@ -88,13 +89,13 @@ class UncertainRegions:
     def reviewed_count(self) -> int:
         return len(self._reviewed())
 
-    def next(self, index: int, unreviewed_only: bool = False) -> int:
-        """The index after this one, going round; -1 counts as before the first. Stays where there is no other."""
-        return self._step(index, 1, unreviewed_only)
+    def next(self, index: int) -> int:
+        """Return the index after this one, going round; -1 counts as before the first."""
+        return (index + 1) % max(1, len(self))
 
-    def previous(self, index: int, unreviewed_only: bool = False) -> int:
-        """The index before this one, going round."""
-        return self._step(max(index, 0), -1, unreviewed_only)
+    def previous(self, index: int) -> int:
+        """Return the index before this one, going round."""
+        return (max(index, 0) - 1) % max(1, len(self))
 
     def position(self, index: int) -> tuple[float, float, float]:
         """World RAS in mm of the row with this index (from 0), where it is on the screen now."""
@@ -102,28 +103,21 @@ class UncertainRegions:
         world = VolumeGeometry.of(self._map).world if self._map is not None and self._map.GetImageData() is not None else None
         if world is None:
             return row.position
-        return tuple(float(x) for x in (world @ np.array([*row.voxel, 1.0]))[:3])
+        x, y, z = (float(value) for value in (world @ np.array([*row.voxel, 1.0]))[:3])
+        return x, y, z
 
     def jump(self, index: int) -> tuple[float, float, float]:
         """Move every slice view of the scene to that place, centred on it, and the crosshair; returns where, RAS in mm."""
         position = self.position(index)
         scene = self._segmentation.GetScene()
-        for slice_node in _nodes(scene, "vtkMRMLSliceNode"):
+        for slice_node in nodes_of(scene, "vtkMRMLSliceNode"):
             slice_node.JumpSliceByCentering(*position)
-        for crosshair in _nodes(scene, "vtkMRMLCrosshairNode"):
+        for crosshair in nodes_of(scene, "vtkMRMLCrosshairNode"):
             crosshair.SetCrosshairRAS(*position)
         return position
 
     def _reviewed(self) -> set[int]:
         return set(json.loads(self._segmentation.GetAttribute(REVIEWED_ATTRIBUTE) or "[]"))
-
-    def _step(self, index: int, by: int, unreviewed_only: bool) -> int:
-        rows, reviewed = self.rows, self._reviewed()
-        for k in range(1, len(rows) + 1):
-            candidate = (index + by * k) % len(rows)
-            if not unreviewed_only or rows[candidate].rank not in reviewed:
-                return candidate
-        return index
 
 
 def _row(line: Mapping[str, str], titles: Mapping[str, str]) -> UncertainRow:
@@ -135,10 +129,6 @@ def _row(line: Mapping[str, str], titles: Mapping[str, str]) -> UncertainRow:
         volume_ml=float(line["volume_ml"]),
         ambiguity=float(line["mean_ambiguity"]),
         score_ml=float(line["score_ml"]),
-        position=tuple(float(line[f"jump_{axis}_mm"]) for axis in "ras"),
-        voxel=tuple(int(line[f"jump_{axis}"]) for axis in "ijk"),
+        position=(float(line["jump_r_mm"]), float(line["jump_a_mm"]), float(line["jump_s_mm"])),
+        voxel=(int(line["jump_i"]), int(line["jump_j"]), int(line["jump_k"])),
     )
-
-
-def _nodes(scene: Any, kind: str) -> list[Any]:
-    return [] if scene is None else [scene.GetNthNodeByClass(k, kind) for k in range(scene.GetNumberOfNodesByClass(kind))]

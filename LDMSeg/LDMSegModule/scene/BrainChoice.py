@@ -1,4 +1,4 @@
-"""How the brain is to be told from the head: by a mask of the user's, or by a network."""
+"""How the brain is extracted: by a mask of the user, or by a network."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class BrainChoice:
     """Two choices are equal as long as nothing has changed: neither what is chosen, nor the mask's voxels or place.
 
     Attributes:
-        mask: vtkMRMLSegmentationNode or vtkMRMLLabelMapVolumeNode; None = the brain is looked for.
+        mask: vtkMRMLSegmentationNode or vtkMRMLLabelMapVolumeNode; None = the brain is extracted by a network.
         extraction: The network to look with, in the command line's word.
         installed: Whether that network's package is there.
         changed: When the mask last changed, see `of`.

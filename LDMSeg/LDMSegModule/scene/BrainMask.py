@@ -1,4 +1,4 @@
-"""A brain mask of the scene: which voxels it marks, and where they are on the screen."""
+"""A brain mask of the scene: its voxels and where they lie in world space."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Volume nodes to NIfTI files, where they are on the screen."""
+"""Write volume nodes as NIfTI files in world space."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Our own colour tables for probability and variance, built in code: no file to ship, none to miss."""
+"""Colour tables for probability and variance maps, made in code."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+from LDMSegModule.scene.Nodes import nodes_of
 
 _COLOURS = 256
 
@@ -25,8 +27,7 @@ class ColourTable:
 
     def node(self, scene: Any) -> Any:
         """The scene's vtkMRMLColorTableNode of this name, made where there is none."""
-        for k in range(scene.GetNumberOfNodesByClass("vtkMRMLColorTableNode")):
-            node = scene.GetNthNodeByClass(k, "vtkMRMLColorTableNode")
+        for node in nodes_of(scene, "vtkMRMLColorTableNode"):
             if node.GetName() == self.name:
                 return node
         node = scene.AddNewNodeByClass("vtkMRMLColorTableNode", self.name)

@@ -1,4 +1,4 @@
-"""The synthetic patient in Slicer's Sample Data: nobody's brain, made on this computer and not downloaded."""
+"""The synthetic patient in Slicer's Sample Data, made on this computer."""
 
 from __future__ import annotations
 

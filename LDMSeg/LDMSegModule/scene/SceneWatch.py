@@ -1,4 +1,4 @@
-"""What happens to the scene, told to the panel in its own words."""
+"""Tell the panel when the scene changes, closes or loads."""
 
 from __future__ import annotations
 
@@ -24,12 +24,14 @@ class SceneListener(Protocol):
 
 
 class SceneWatch:
-    """Args:
-    scene: vtkMRMLScene.
-    observe: `addObserver` of VTKObservationMixin, which also forgets the observers.
-    timer: a QTimer of its own.
-    listener: who is told.
-    catch_errors: wraps what is called by Qt and VTK.
+    """Observes the scene and tells a listener in the panel's terms.
+
+    Args:
+        scene: vtkMRMLScene.
+        observe: `addObserver` of VTKObservationMixin, which also forgets the observers.
+        timer: a QTimer of its own.
+        listener: who is told.
+        catch_errors: wraps what is called by Qt and VTK.
     """
 
     def __init__(

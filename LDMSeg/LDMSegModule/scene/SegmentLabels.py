@@ -1,4 +1,4 @@
-"""Between a segmentation node's segments and an array of labels."""
+"""Convert between a segmentation node's segments and a label map array."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class SegmentLabels:
     """
 
     def __init__(self, segmentation: Any, grid: Any, labels: Sequence[Label]) -> None:
-        """Args: vtkMRMLSegmentationNode; a volume node under the same transform, for its grid; the labels, in order."""
+        """Take a vtkMRMLSegmentationNode, a volume node under the same transform for its grid, and the labels in order."""
         self._node = segmentation
         self._grid = grid
         self._labels = tuple(labels)

@@ -1,4 +1,4 @@
-"""Which volume of the scene is which sequence, told by what the scene says of it."""
+"""Guess which volume of the scene is which sequence."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from typing import Any, Protocol
 
 import slicer
 
+from LDMSegLib.errors import InputError
 from LDMSegLib.sequences import naming
 from LDMSegLib.sequences.file_names import read_together
 from LDMSegLib.sequences.names import Named, named, sequences_in
+from LDMSegLib.sequences.site_rules import NONE, SiteRules
 from LDMSegLib.sequences.t1 import T1Image, settle, tag_of
 from LDMSegLib.specification import Sequence
 
@@ -40,11 +42,15 @@ class DicomDatabase:
 
 @dataclass(frozen=True, eq=False)
 class Guessed:
-    """What is told of one volume: the sequence that it is taken for or "", and why it is that or none."""
+    """What is told of one volume: the sequence that it is taken for or "", and why it is that or none.
+
+    `excluded`: the site's rules say that it is never to be used.
+    """
 
     node: Any
     sequence: str
     reason: str
+    excluded: bool = False
 
 
 class SequenceGuess:
@@ -58,8 +64,10 @@ class SequenceGuess:
     DESCRIPTION, PROTOCOL, CONTRAST_AGENT = "0008,103e", "0018,1030", "0018,0010"
     DATE, TIME = "0008,0022", "0008,0032"
 
-    def __init__(self, sequences: Iterable[Sequence], dicom: DicomTags | None = None) -> None:
+    def __init__(self, sequences: Iterable[Sequence], dicom: DicomTags | None = None, rules: SiteRules | None = None) -> None:
+        """Take the bundle's sequences, a source of DICOM tags, and the site's own rules, which come before all others."""
         self._sequences = tuple(sequences)
+        self._rules = rules or SiteRules()
         self._dicom = dicom or DicomDatabase()
         self.guessed: tuple[Guessed, ...] = ()
 
@@ -86,12 +94,26 @@ class SequenceGuess:
         taken = {one.sequence: one.node for one in self.guessed if one.sequence}
         return {s.name: taken[s.name] for s in self._sequences if s.name in taken}
 
-    def sequence_of(self, node: Any) -> str | None:
-        """The one sequence a volume node alone seems to be, None where nothing or several fit."""
-        return (self._told_apart([node])[0].sequence or None) if _is_image(node) else None
-
     def _told_apart(self, nodes: list[Any]) -> tuple[Guessed, ...]:
-        """What each volume of one patient is."""
+        """What each volume of one patient is, by the site's rules and then by all others."""
+        ruled = [self._ruled(node) for node in nodes]
+        others = iter(self._read([node for node, told in zip(nodes, ruled, strict=True) if told is None]))
+        return tuple(told or next(others) for told in ruled)
+
+    def _ruled(self, node: Any) -> Guessed | None:
+        """What the site's rules say of a volume; None where none fits."""
+        for text in (node.GetName() or "", *self._texts(node)) if self._rules.rules else ():
+            try:
+                rule = self._rules.match(text)
+            except InputError as error:
+                return Guessed(node, "", str(error))
+            if rule is not None:
+                excluded = rule.sequence == NONE
+                return Guessed(node, "" if excluded else rule.sequence, f'the site\'s rule "{rule.line}"', excluded)
+        return None
+
+    def _read(self, nodes: list[Any]) -> tuple[Guessed, ...]:
+        """What volumes of one patient are, by words, headers and clocks."""
         names = [node.GetName() or "" for node in nodes]
         by_name = [named(one, name, self._sequences) for one, name in zip(read_together(names), names, strict=True)]
         named_ = [self._named(node, told) for node, told in zip(nodes, by_name, strict=True)]

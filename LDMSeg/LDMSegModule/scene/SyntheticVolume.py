@@ -1,4 +1,4 @@
-"""Volumes that are nobody's: marked when they are loaded, recognised when they are used."""
+"""Mark volumes of the synthetic patient when they are loaded, and recognise them later."""
 
 from __future__ import annotations
 
@@ -18,5 +18,5 @@ def load_synthetic(path: Path, name: str) -> Any:
 
 
 def is_synthetic(node: Any) -> bool:
-    """Whether a volume is nobody's: from our sample, or called so by whoever named it."""
+    """Whether a volume is synthetic: from our sample, or called so in its name."""
     return node.GetAttribute(ATTRIBUTE) == "yes" or "synthetic" in node.GetName().lower()

@@ -1,4 +1,4 @@
-"""Coded names for segments, so that a saved segmentation says what it holds to any program."""
+"""Coded terminology of the segments."""
 
 from __future__ import annotations
 

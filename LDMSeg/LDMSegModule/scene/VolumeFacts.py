@@ -1,4 +1,4 @@
-"""What a volume is, in one line, so that a wrong choice catches the eye."""
+"""Size, spacing and state of a volume in one line."""
 
 from __future__ import annotations
 

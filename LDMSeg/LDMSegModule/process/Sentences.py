@@ -1,4 +1,4 @@
-"""Small repairs to sentences that come from elsewhere."""
+"""Capital letter and full stop for sentences that come from elsewhere."""
 
 from __future__ import annotations
 
