@@ -1,7 +1,7 @@
 """Which of several images of one sequence is taken: stated rules, tried in this order, so that an unattended run need not stop.
 
 1. the surer one (certain before likely before guess);
-2. acquired before derived (reformatted, projected);
+2. acquired before derived (reformatted, projected, synthetic MR);
 3. the whole head before a part of it (an orbit or pituitary slab);
 4. the finer one: thinner in its coarsest direction by more than 5 %;
 5. the one that covers more of the head;
@@ -34,6 +34,7 @@ WHOLE = 0.85
 MORE = 0.05
 
 _FAT = frozenset("fs fatsat spir spair we wats stir fsat fatsuppressed".split())
+_SYNTHETIC = frozenset("symri synthetic synth magic synthetisch synthetique sintetico sintetica".split())
 _REPEAT = frozenset("repeat rpt rep wdh wiederholung bis repetition ripetizione repetido again redo herhaling".split())
 _PLANES = {
     **dict.fromkeys("ax axial axi tra trans transversal transverse axiale axiaal tr axobl".split(), 0),
@@ -99,7 +100,11 @@ def _surer(images: list[Image]) -> list[bool]:
 
 
 def _original(images: list[Image]) -> list[bool]:
-    return [not {"DERIVED", "REFORMATTED", "PROJECTION IMAGE", "MPR"} & {k.upper() for k in image.image_type} for image in images]
+    return [
+        not {"DERIVED", "REFORMATTED", "PROJECTION IMAGE", "MPR"} & {k.upper() for k in image.image_type}
+        and not _SYNTHETIC & set(words(image.text))
+        for image in images
+    ]
 
 
 def _whole(images: list[Image]) -> list[bool]:

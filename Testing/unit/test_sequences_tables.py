@@ -38,7 +38,7 @@ def with_skull() -> Volume:
 
 
 def image(text: str, tag: str = "-") -> Candidate:
-    acquisition = Acquisition() if tag == "-" else Acquisition(agent_coded=True, agent=tag)
+    acquisition = Acquisition() if tag == "-" else Acquisition(agent=tag)
     return Candidate(f"series {text}", (text,), with_skull, acquisition)
 
 
