@@ -19,7 +19,6 @@ from LDMSegLib.sequences.site_rules import NONE, SiteRules
 from LDMSegLib.sequences.t1 import NATIVE, T1Image, settle
 from LDMSegLib.specification import Sequence
 
-
 _EVENED = frozenset("bias n4 biascorr biascorrected corrected corr unbiased".split())
 
 
@@ -72,7 +71,7 @@ def read_files(
 
 
 def _without_twins(told: list[NamedFile], stems: list[str]) -> list[NamedFile]:
-    """Of two files of one sequence that differ only by a word for the evened intensities (UCSF-PDGM's "_T1" and "_T1_bias") the plain one."""
+    """Of two files that differ only by a word for evened intensities (UCSF-PDGM's "_T1" and "_T1_bias") the plain one is used."""
     result = list(told)
     said = [text.words(stem) for stem in stems]
     plain = [[word for word in one if word not in _EVENED] for one in said]

@@ -64,7 +64,8 @@ OTHER = {
         "subtracao subtrakcja subtraktsiya cikarma difference"
     ),
     "a quantitative map": _words(
-        "qt1 qt2 relaxation map maps mapping mapa mappa karte karten t1map t2map molli shmolli relaxometry quantitative t1rho r1 r2 hifi despot "
+        "qt1 qt2 relaxation map maps mapping mapa mappa karte karten t1map t2map molli shmolli relaxometry quantitative t1rho r1 r2 "
+        "hifi despot "
         "fingerprinting mrf inv1 inv2 symri"
     ),
     "spectroscopy": _words("csi mrs mrsi svs press steam spectroscopy spectroscopie spektroskopie spectro lcmodel"),
@@ -98,7 +99,8 @@ ANOTHER_PART = _words(
     "spine spinal cspine tspine lspine hws bws lws cervical thoracic lumbar rachis columna colonna wervelkolom kregoslup neck hals cou "
     "cuello collo pescoco orbit orbits orbita orbitas orbite orbiten iac iacs cai pituitary sella hypophyse hypophysis ipofisi hipofise "
     "hipofisis hypofyse przysadka hipofiz felsenbein oreille temporalbone tmj abdomen liver pelvis prostate knee shoulder breast heart "
-    "cord spinalcord myelon holocord gws ruckenmark rueckenmark hip hips ankle wrist elbow thigh femur tibia humerus chest thorax lung kidney kidneys uterus rectum bladder pancreas mrcp parotid "
+    "cord spinalcord myelon holocord gws ruckenmark rueckenmark hip hips ankle wrist elbow thigh femur tibia humerus chest thorax lung "
+    "kidney kidneys uterus rectum bladder pancreas mrcp parotid "
     "larynx pharynx nasopharynx sinuses mandible maxilla plexus sacrum sacroiliac schulter knie huefte hufte sprunggelenk fuss ellenbogen "
     "becken leber niere nieren herz mamma oberschenkel unterschenkel handgelenk isg wirbelsaule wirbelsaeule nnh gelenk epaule genou "
     "hanche cheville poignet coude bassin foie lombaire dorsolombaire hombro rodilla cadera tobillo muneca codo higado rinon corazon "
@@ -156,13 +158,15 @@ BEFORE = _words(
     "diretta diretto dirette ante avt zoeimae zoueimae v nativnye prije inainte"
 )
 AFTER = _words(
-    "apr following luego posterior post poste nach nachher apres tras despues dopo apos pos after aft afterwards sonra sonrasi sonrasinda posle efter etter na po go "
+    "apr following luego posterior post poste nach nachher apres tras despues dopo apos pos after aft afterwards sonra sonrasi "
+    "sonrasinda posle efter etter na po go "
     "ato delayed delay late spaet spat tardif tardive tardivo tardio postkontrast postinj posadministration pozdnie ap n zoeigo zoueigo "
     "nacontrast nakontrast spataufnahme spaetaufnahme depois pozniej nakon wonach"
 )
 # Of the words above, those that mean too much else: they count only directly beside an agent.
 WEAK_OPERATORS = _words(
-    "posterior apr pas ante do na po go ato voor for once z s w m o tras con med sa so met com ile ari aru no non not nie net prima un plan v n ap siz suz"
+    "posterior apr pas ante do na po go ato voor for once z s w m o tras con med sa so met com ile ari aru no non not nie net prima un "
+    "plan v n ap siz suz"
 )
 # Of these, those that are an article or preposition beside a clearer word in front of them.
 ALSO_ARTICLES = _words("do o na a un for go po")
@@ -172,7 +176,8 @@ AND = _words("and und et e y i en og och ve amp u oraz slash")
 ARTICLE = _words(
     "the of a al de du des d la le les l del della di dell do da das der dem den die iv i intravenous intraven gabe administration "
     "administracion amministrazione administracao gift podaniu podaniem podania vvedeniya zastrzyku dozylnym dozylnego toediening mezzo "
-    "medio meio produit produkt srodka srodkiem mittel medium media srodku mdio intravenosa iniezione injection injektion inyeccion injecao "
+    "medio meio produit produkt srodka srodkiem mittel medium media srodku mdio intravenosa iniezione injection injektion inyeccion "
+    "injecao "
     "von vom vnutrivennogo vnutrivennym vnutrivenno vv inj bolus som somministrazione verabreichung uygulama uygulamasi dosis dose"
 )
 
@@ -221,7 +226,8 @@ TECHNIQUE = _words(
     "reorient ras lps las mni sri crop cropped denoised nii gz dcm nifti dicom converted copy mri mrt irm rm mr sequence sequenz "
     "weighted vi weighting gewichtet wichtung pondere ponderada pesata gewogen exam untersuchung fsl elastix ants affine warped resliced "
     "left right li re black blood wall double triple half dosed den uni temporal frontal parietal occipital lobe lobes fossa "
-    "lesion rapid brief limited emergency compressed ultra avg average channel coil clinical research trial siemens philips ge canon toshiba skyra vida prisma signa und auf ist am zum zur bei for"
+    "lesion rapid brief limited emergency compressed ultra avg average channel coil clinical research trial siemens philips ge canon "
+    "toshiba skyra vida prisma signa und auf ist am zum zur bei for"
 )
 FAT_OBJECT = _words(
     "fs fat fatsat sat fsat spir spair mt mtc gap sense grappa flow motion angle tilt wrap gating gated norm normalization filter filt "
