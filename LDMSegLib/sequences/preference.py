@@ -153,13 +153,13 @@ def _best_plane(images: list[Image]) -> list[bool]:
 
 
 def _plane(image: Image) -> int:
-    """0 axial, 1 sagittal, 2 coronal, by the words and else by the direction across the slices; 3 where neither tells."""
+    """0 axial, 1 sagittal, 2 coronal, by the words if they agree and else by the direction across the slices; 3 where neither tells."""
     told = [_PLANES[word] for word in words(image.text) if word in _PLANES]
-    if told:
+    if told and len(set(told)) == 1:
         return told[0]
     sizes = np.linalg.norm(image.affine[:3, :3], axis=0)
     if sizes.max() < 1.2 * np.sort(sizes)[1]:
-        return 3  # isotropic: no slices to speak of
+        return told[-1] if told else 3  # isotropic: no slices to speak of
     across = int(np.abs(image.affine[:3, sizes.argmax()]).argmax())
     return {2: 0, 0: 1, 1: 2}[across]
 
