@@ -38,6 +38,7 @@ _SCRIPTS = {
 }
 _AGENT = r"(?:gd|gad|gado\w*|gada\w*|km|ku|ce|c|k|iv|inj\w*|contrast\w*|kontrast\w*|contr|pdc|mdc|cm|mc|zoei|zouei|dotarem|magnevist)"
 _SIGNS = (
+    (r"mp(2?)[\s-]rage", r"mp\1rage"),
     (r"t2\s?(w?)\s?\*", r" t2star "),
     (r"(?<![a-z0-9])w\s?/\s?wo(?![a-z0-9])", " wwo "),
     (r"\+\s?/\s?-|±|\(\+\s?-\)", " wwo "),
@@ -46,6 +47,8 @@ _SIGNS = (
     (r"(?<![a-z0-9])w/", " with "),
     (r"(?<![a-z0-9])s/c(?![a-z0-9])", " without contrast "),
     (r"(?<![a-z0-9])c/c(?![a-z0-9])", " with contrast "),
+    (rf"(?<![a-z0-9])(?:{_AGENT}\s?[-/]\s?nati[vf]\w*|nati[vf]\w*\s?/\s?{_AGENT})(?![a-z0-9])", " wwo "),
+    (r"(?<![a-z0-9])s/(?=\s?k(?:ontrast|u|m))", " s "),  # Slavic: with
     (r"(?<![a-z0-9])s/(?=\s?[a-z])", " sin "),
     (r"(?<![a-z0-9])c/(?=\s?[a-z])", " with "),
     (r"(?<![a-z0-9])s/p(?![a-z0-9])", " "),

@@ -60,7 +60,7 @@ OTHER = {
         "trance arteries arterien carotid carotids willis venen sinusvenen vessels phlebo venc"
     ),
     "a subtraction": _words(
-        "sub subs subtr subtraction subtracted subtract subtraktion subtraktie soustraction sustraccion substraccion sottrazione "
+        "delta dt1 sub subs subtr subtraction subtracted subtract subtraktion subtraktie soustraction sustraccion substraccion sottrazione "
         "subtracao subtrakcja subtraktsiya cikarma difference"
     ),
     "a quantitative map": _words(
