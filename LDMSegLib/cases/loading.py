@@ -26,6 +26,7 @@ from LDMSegLib.preprocessing.plan import AUTOMATIC, NEVER, Plan, PreparationOpti
 from LDMSegLib.preprocessing.prepared import Prepared
 from LDMSegLib.preprocessing.quality import image_warnings
 from LDMSegLib.sequences.identified import AN_IMAGE, CERTAIN, Identified, Use, order
+from LDMSegLib.sequences.names import sequences_in
 from LDMSegLib.sequences.naming import NOT_AN_IMAGE, Assignment, find_case, find_cohort, find_files, tell_apart, tokens
 from LDMSegLib.sequences.site_rules import SiteRules
 from LDMSegLib.spatial.atlas import find_space
@@ -209,10 +210,10 @@ def _read_study(folder: Path, specification: Specification, id: str, numbers: Ma
     told = choice.told
     unusable = [one for one in series if one.problem and one.modality == "MR"]
     problems = [one.problem for one in unusable]
-    damaged = {one.problem: candidates_of_series([replace(one, problem="")], rules)[0] for one in unusable if one.damaged}
-    lost = lost_series(others, list(damaged.values()), told, specification.sequences, said)
+    would_be = {one.problem: candidates_of_series([replace(one, problem="")], rules)[0] for one in unusable}
+    lost = lost_series(others, list(would_be.values()), told, specification.sequences, said)
     if lost is not None:
-        problem = next(problem for problem, one in damaged.items() if one.source is lost[0])
+        problem = next(problem for problem, one in would_be.items() if one.source is lost[0])
         absent = ", ".join(f"{s.title} ({s.name})" for s in specification.sequences if s.name in lost[1])
         raise InputError(f"{problem}; without it nothing is left for {absent}")
     if told.questions:
@@ -226,16 +227,23 @@ def _read_study(folder: Path, specification: Specification, id: str, numbers: Ma
     volumes = {name: read_series(one) for name, one in chosen.items()}
     sources = {name: DicomSource(one.name, one.uid, one.files) for name, one in chosen.items()}
     notes = [*date_warnings(chosen), *names_of_patient, *(doubt for one in chosen.values() for doubt in one.doubts), *told.guesses]
-    notes += [*choice.set_aside, *problems]
+    notes += [*choice.set_aside, *(problem for problem, one in would_be.items() if not _of_another_kind(one.words, specification))]
+    foreign = tuple((one.name, why) for one in would_be.values() if (why := _of_another_kind(one.words, specification)))
     others_there = in_words(study, folder)
     images = look_at(volumes)
     if not any(finding.skull for finding in images.findings.values()):
         notes = [*frame_warnings(chosen), *notes]  # what has a skull is registered anyway
     identified = told.identified()
-    identified = Identified(order(identified.used, specification.sequence_names), identified.unused)
+    identified = Identified(order(identified.used, specification.sequence_names), (*identified.unused, *foreign))
     first = next(iter(chosen.values()))
     kept = tuple(_without_identifiers(note, folder, series) for note in (*notes, *others_there))
     return Found(id or f"study-{_short(first.study or first.uid)}", images, kept, sources, identified)
+
+
+def _of_another_kind(words: tuple[str, ...], specification: Specification) -> str:
+    """Why a series is none of the sequences by its own words, or "": that a localizer is no whole head is nothing to warn of."""
+    other = sequences_in(words[0], specification.sequences).other if words else ""
+    return f'"{words[0]}": {other}' if other else ""
 
 
 def _without_identifiers(note: str, folder: Path, series: list) -> str:

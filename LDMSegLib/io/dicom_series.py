@@ -27,7 +27,7 @@ from LDMSegLib.io.dicom_slices import (
     looks_like_dicom,
     read_slices,
 )
-from LDMSegLib.io.dicom_stack import Damaged, NotAStack, RepeatedPlaces, Stack, stack
+from LDMSegLib.io.dicom_stack import Damaged, NotAStack, RepeatedPlaces, SeveralDirections, Stack, stack
 from LDMSegLib.io.dicom_uids import clash_of_instances, clash_of_series, one_series_per_image
 from LDMSegLib.spatial.volume import Volume
 
@@ -206,7 +206,7 @@ def _series(folder: Path, found: list[Slice], lost: list[PassedOver]) -> list[Se
             )
         try:
             grids = {"": stack(slices)}
-        except RepeatedPlaces:
+        except (RepeatedPlaces, SeveralDirections):
             grids = _volumes_among(slices)
             if not grids:
                 raise
@@ -231,8 +231,8 @@ def _without_copies(slices: list[Slice]) -> list[Slice]:
 
 
 def _volumes_among(slices: list[Slice]) -> dict[str, Stack]:
-    """The volumes of a series that holds several, by echo or by kind of reconstruction; {} where that does not tell them apart."""
-    for parts in (_apart(slices, _echo), _apart(slices, _kind)):
+    """The volumes of a series that holds several, by echo, kind of reconstruction or plane; {} where that does not tell them apart."""
+    for parts in (_apart(slices, _echo), _apart(slices, _kind), _apart(slices, _plane)):
         if len(parts) > 1 and all(_is_stack(part) for part in parts.values()):
             return {what: stack(part) for what, part in parts.items()}
     return {}
@@ -283,6 +283,12 @@ def _echo(one: Slice) -> str:
 
 def _kind(one: Slice) -> str:
     return " ".join(one.acquisition.image_type)
+
+
+def _plane(one: Slice) -> str:
+    """The plane that a slice is nearest to: GE puts several stacks into one series."""
+    across = np.abs(np.cross(one.orientation[:3], one.orientation[3:])) if one.orientation else np.zeros(3)
+    return ("sagittal", "coronal", "axial")[int(across.argmax())]
 
 
 def _is_stack(slices: list[Slice]) -> bool:

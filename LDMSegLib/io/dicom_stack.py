@@ -35,6 +35,10 @@ class Damaged(NotAStack):
     """Images are missing, or are not told apart as they must be: what is there is less than what was acquired."""
 
 
+class SeveralDirections(NotAStack):
+    """The images are not parallel: a localizer, or several stacks in one series."""
+
+
 class RepeatedPlaces(NotAStack):
     """Several images lie at one place: more than three dimensions."""
 
@@ -46,9 +50,10 @@ def stack(slices: list[Slice]) -> Stack:
         slices: of one series, in any order, without copies.
 
     Raises:
+        SeveralDirections: the images are not parallel.
         RepeatedPlaces: several images at one place.
         Damaged: slices are missing in between.
-        NotAStack: not MR, colours, no geometry, one slice, several directions or sizes, unevenly spaced slices, gantry tilt, or
+        NotAStack: not MR, colours, no geometry, one slice, several sizes, unevenly spaced slices, gantry tilt, or
             voxels or an extent that cannot be a head.
     """
     first = slices[0]
@@ -57,7 +62,7 @@ def stack(slices: list[Slice]) -> Stack:
         raise NotAStack("has images that don't say where they lie, expected position, orientation and spacing; export the original series")
     turned = {tuple(np.round(s.orientation, 2)) for s in slices}
     if len(turned) > 1 and max(np.abs(np.subtract(s.orientation, first.orientation)).max() for s in slices) > SAME_DIRECTION:
-        raise NotAStack(
+        raise SeveralDirections(
             f"holds images in {len(turned)} directions (as a localizer does), expected parallel slices; leave it out or export "
             "one direction alone"
         )

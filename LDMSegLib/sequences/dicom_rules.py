@@ -39,6 +39,8 @@ def from_timing(a: Acquisition) -> tuple[str | None, str]:
     if a.echo_time is None or a.repetition_time is None:
         return None, ""
     said = f"TR {a.repetition_time:.0f}, TE {a.echo_time:.3g}" + (f", TI {a.inversion_time:.0f}" if a.inversion_time else "") + " ms"
+    if a.inversion_time and 80 <= a.inversion_time <= 300 and a.repetition_time >= 1500:
+        return OTHER, f"{said} make a STIR, which nulls fat and not fluid"
     if a.inversion_time and a.inversion_time >= 1500 and a.echo_time >= 60:
         return "t2f", f"{said} make a FLAIR"
     if a.echo_time <= 35 and (a.repetition_time <= 1300 or (a.inversion_time and 200 <= a.inversion_time <= 1300)):

@@ -19,6 +19,8 @@ from LDMSegLib.sequences.site_rules import NONE, SiteRules
 from LDMSegLib.sequences.t1 import NATIVE, T1Image, settle
 from LDMSegLib.specification import Sequence
 
+_EVENED = frozenset("bias n4 biascorr biascorrected corrected corr unbiased".split())
+
 
 @dataclass(frozen=True)
 class NamedFile:
@@ -65,7 +67,20 @@ def read_files(
     t1 = [i for i in open_ if i not in found]
     known = {name for one in found.values() if len(one.names) == 1 for name in one.names}
     found |= dict(zip(t1, _t1([files[i] for i in t1], [stems[i] for i in t1], [readings[i] for i in t1], sequences, known), strict=True))
-    return [found[i] for i in range(len(files))]
+    return _without_twins([found[i] for i in range(len(files))], stems)
+
+
+def _without_twins(told: list[NamedFile], stems: list[str]) -> list[NamedFile]:
+    """Of two files that differ only by a word for evened intensities (UCSF-PDGM's "_T1" and "_T1_bias") the plain one is used."""
+    result = list(told)
+    said = [text.words(stem) for stem in stems]
+    plain = [[word for word in one if word not in _EVENED] for one in said]
+    for i, one in enumerate(told):
+        twins = [k for k, other in enumerate(told) if k != i and len(one.names) == 1 and other.names == one.names and plain[k] == plain[i]]
+        if any(said[k] == plain[k] for k in twins) and said[i] != plain[i]:
+            why = "another file is the same image without correction of the bias field"
+            result[i] = NamedFile(one.file, (), "", why)
+    return result
 
 
 def _plainly(file: Path, told: Named) -> NamedFile:

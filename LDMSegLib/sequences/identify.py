@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from LDMSegLib.sequences import appearance, appearance_table
+from LDMSegLib.sequences import vocabulary as v
 from LDMSegLib.sequences.candidates import (
     CERTAIN,
     GUESS,
@@ -28,6 +29,7 @@ from LDMSegLib.sequences.reading import WITH, WITHOUT
 from LDMSegLib.sequences.site_rules import NONE
 from LDMSegLib.sequences.t1 import T1Image, settle
 from LDMSegLib.sequences.t1_pair import features_of, split_t1, t1_image, tell_pair
+from LDMSegLib.sequences.text import words
 from LDMSegLib.specification import Sequence
 
 __all__ = ["CERTAIN", "GUESS", "LIKELY", "Candidate", "Choice", "Identification", "candidates_of_files", "candidates_of_series", "identify"]
@@ -35,6 +37,12 @@ __all__ = ["CERTAIN", "GUESS", "LIKELY", "Candidate", "Choice", "Identification"
 # Chosen on 27 real cases, leave one out: see Testing/benchmarks/identification.py for what it lets through.
 LEAST_PROBABILITY = 0.9
 
+_FAMILY_WORDS = {
+    "t1n": v.T1 | v.WEAK_T1,
+    "t1c": v.T1 | v.WEAK_T1,
+    "t2w": v.T2,
+    "t2f": v.FLAIR | v.WEAK_FLAIR,
+}
 _FAMILY = {"t1n": "t1", "t1c": "t1"}
 
 
@@ -90,11 +98,17 @@ class _Search:
             name = sequence.name
             if (sequence.required or self.undecided) and name not in choices and name not in self.questions:
                 self.questions[name] = (
-                    f"nothing among {_listed([*self.undecided, *self.t1]) or 'the images'} was recognised as {sequence.title} ({name}); "
-                    f"name it with --{name}"
+                    f"nothing among {_listed([*self.undecided, *self.t1]) or 'the images'} was recognised as {sequence.title} ({name})"
+                    f"{self._nearly(name)}; name it with --{name}"
                 )
         self.left_out += [(c.name, "nothing says which sequence it is") for c in self.undecided]
         return Identification(choices, tuple(dict.fromkeys(self.questions.values())), tuple(self.left_out))
+
+    def _nearly(self, name: str) -> str:
+        """What was left out although its name holds a word for the sequence that is missed: it may be just that."""
+        family = _FAMILY_WORDS.get(name, frozenset())
+        near = [f"{one} was left out: {why}" for one, why in self.left_out if family & set(words(one))]
+        return f" ({'; '.join(near[:2])}{'; and others' if len(near) > 2 else ''})" if near else ""
 
     def _by_rule(self, candidate: Candidate) -> None:
         rule = candidate.rule

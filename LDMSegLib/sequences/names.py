@@ -53,7 +53,10 @@ def named(reading: Reading, text: str, sequences: Many[Sequence]) -> Named:
         return Named((*own, *names), "", reading.why, reading)
     if reading.family:
         return Named((), f"it is a {reading.family.upper()} image, which this model does not read", "", reading)
-    return Named(_by_alias(text, list(sequences)), "", "", reading)
+    aliased = _by_alias(text, list(sequences))
+    if {"t1n", "t1c"} & set(aliased) and reading.contrast:  # an alias names a T1; what is said of contrast agent tells which
+        aliased = tuple(name for name in _of_family(T1, reading) if name in there)
+    return Named(aliased, "", reading.why, reading)
 
 
 def without_entities(text: str) -> str:

@@ -1,7 +1,7 @@
 """Which of several images of one sequence is taken: stated rules, tried in this order, so that an unattended run need not stop.
 
 1. the surer one (certain before likely before guess);
-2. acquired before derived (reformatted, projected);
+2. acquired before derived (reformatted, projected, synthetic MR);
 3. the whole head before a part of it (an orbit or pituitary slab);
 4. the finer one: thinner in its coarsest direction by more than 5 %;
 5. the one that covers more of the head;
@@ -34,6 +34,7 @@ WHOLE = 0.85
 MORE = 0.05
 
 _FAT = frozenset("fs fatsat spir spair we wats stir fsat fatsuppressed".split())
+_SYNTHETIC = frozenset("symri synthetic synth magic synthetisch synthetique sintetico sintetica".split())
 _REPEAT = frozenset("repeat rpt rep wdh wiederholung bis repetition ripetizione repetido again redo herhaling".split())
 _PLANES = {
     **dict.fromkeys("ax axial axi tra trans transversal transverse axiale axiaal tr axobl".split(), 0),
@@ -99,7 +100,11 @@ def _surer(images: list[Image]) -> list[bool]:
 
 
 def _original(images: list[Image]) -> list[bool]:
-    return [not {"DERIVED", "REFORMATTED", "PROJECTION IMAGE", "MPR"} & {k.upper() for k in image.image_type} for image in images]
+    return [
+        not {"DERIVED", "REFORMATTED", "PROJECTION IMAGE", "MPR"} & {k.upper() for k in image.image_type}
+        and not _SYNTHETIC & set(words(image.text))
+        for image in images
+    ]
 
 
 def _whole(images: list[Image]) -> list[bool]:
@@ -148,13 +153,13 @@ def _best_plane(images: list[Image]) -> list[bool]:
 
 
 def _plane(image: Image) -> int:
-    """0 axial, 1 sagittal, 2 coronal, by the words and else by the direction across the slices; 3 where neither tells."""
+    """0 axial, 1 sagittal, 2 coronal, by the words if they agree and else by the direction across the slices; 3 where neither tells."""
     told = [_PLANES[word] for word in words(image.text) if word in _PLANES]
-    if told:
+    if told and len(set(told)) == 1:
         return told[0]
     sizes = np.linalg.norm(image.affine[:3, :3], axis=0)
     if sizes.max() < 1.2 * np.sort(sizes)[1]:
-        return 3  # isotropic: no slices to speak of
+        return told[-1] if told else 3  # isotropic: no slices to speak of
     across = int(np.abs(image.affine[:3, sizes.argmax()]).argmax())
     return {2: 0, 0: 1, 1: 2}[across]
 

@@ -93,7 +93,7 @@ def _family(said: tuple[str, ...]) -> tuple[str, str, tuple[str, ...]]:
         return FLAIR, "", ()
     if T2 in strong and T1 not in strong and there & v.GRADIENT_ECHO:
         return OTHER, "a T2 of a gradient echo is a T2*", ()
-    if "pd" in strong:
+    if "pd" in strong or (T2 in strong and T1 not in strong and _of_two_echoes(said)):
         return _double_echo(said, strong)
     if len(strong) > 1:
         return "", "it names T1 and T2", tuple(sorted(strong))
@@ -103,6 +103,11 @@ def _family(said: tuple[str, ...]) -> tuple[str, str, tuple[str, ...]]:
         if there & group:
             return name, "", ()
     return "", "", ()
+
+
+def _of_two_echoes(said: tuple[str, ...]) -> bool:
+    pairs = set(zip(said, said[1:], strict=False))
+    return "dualecho" in said or bool({(a, b) for a in ("dual", "double", "doppel") for b in ("echo", "tse", "fse", "se")} & pairs)
 
 
 def _double_echo(said: tuple[str, ...], strong: set[str]) -> tuple[str, str, tuple[str, ...]]:
@@ -148,12 +153,29 @@ def _other(said: tuple[str, ...], strong: set[str]) -> str:
         any(len(w) > 1 and w[0] == "b" and w[1:].isdigit() for w in said) or any(a == "b" and b.isdigit() for a, b in pairs)
     ) and not strong:
         return "a b-value names diffusion"
-    if {"opp", "outphase", "opposed", "outofphase"} & there or {("fat", "only"), ("dixon", "f"), ("dixon", "fat"), ("out", "of")} & pairs:
+    if {"opp", "outphase", "opposed", "outofphase"} & there or {("fat", "only"), ("out", "of")} & pairs or _of_fat(said):
         return "it is a fat or opposed-phase image"
-    part = [w for w in said if w in v.ANOTHER_PART]
+    if "mp2rage" in there and {("t1", "images"), ("t1", "img")} & pairs:
+        return "the T1 images of an MP2RAGE are a map"
+    if ("bias", "field") in pairs and there & {"n4", "estimated", "estimate"} or said[-2:] == ("bias", "field"):
+        return "it is a bias field, not an image"
+    part = [w for w in said if w in v.ANOTHER_PART or "wirbels" in w]
     if part and not there & v.BRAIN:
         return f'"{part[0]}" names another part of the body than the brain'
     return ""
+
+
+def _of_fat(said: tuple[str, ...]) -> bool:
+    """Whether it is the fat image of a Dixon acquisition: "FAT: Ax T1 FLEX", "t1_vibe_dixon_tra_F"; not one with suppressed fat."""
+    pairs = set(zip(said, said[1:], strict=False))
+    if {("dixon", "op"), ("mdixon", "op"), ("dixon", "ff"), ("mdixon", "ff")} & pairs:
+        return True
+    separated = set(said) & {"dixon", "mdixon", "flex", "ideal", "lava"}
+    for i, word in enumerate(said):
+        after = said[i + 1] if i + 1 < len(said) else ""
+        if word == "fat" and after not in v.SUPPRESSED and (separated or i == 0):
+            return not any(w in v.WITHOUT for w in said[max(0, i - 1) : i])
+    return bool(separated) and "f" in said
 
 
 def _innocent(word: str, said: tuple[str, ...], strong: set[str]) -> bool:
@@ -166,6 +188,8 @@ def _innocent(word: str, said: tuple[str, ...], strong: set[str]) -> bool:
         return bool(strong)  # an id or a remark in the name of a sequence
     if word in ("r1", "r2", "ct", "cal", "map", "karte", "loc", "bolus", "pilot", "bold", "plan", "plane") and strong:
         return word in ("r1", "r2", "ct", "bolus")
+    if word == "symri":
+        return bool(strong)
     if word in ("dir", "pha"):
         return "phase" in said
     return False
@@ -194,11 +218,14 @@ def _contrast(said: tuple[str, ...]) -> tuple[str, str]:
                 why = why or _unclear(said, i)
             mentions.add(said_here)
             used |= taken
-    if "iv" in said and said.index("iv") not in used and not mentions:
-        return UNCLEAR, 'it says "iv" and not what was given'
+    for short, open_ in (("iv", "what was given"), ("pc", "whether that is before or after contrast agent")):
+        if short in said and said.index(short) not in used and not mentions:
+            return UNCLEAR, f'it says "{short}" and not {open_}'
     for i in range(len(said)):
         if i not in used and (alone := _alone(said, i)):
             mentions.add(alone)
+            if alone == UNCLEAR:
+                why = why or f'"{said[i]}" stands before "{said[i + 1]}", which is not understood'
     if not mentions:
         return "", ""
     if len(mentions) == 1:
@@ -245,7 +272,7 @@ def _is_agent(said: list[str], i: int) -> bool:
         strong = (_OPERATORS - {"w", "s", "m", "con", "z", "c", "o"}) | v.WITHOUT | {"with"}
         glued = word == "c" and before in v.T1 | v.WEAK_T1
         if word == "con":
-            return before in strong and (after == "" or not agent(after))
+            return before in strong | {"w"} and (after == "" or not agent(after))
         if word in ("agent", "mezzo") and (agent(before) or agent(after)):
             return True
         short = word in ("cm", "c", "k", "iv", "ku", "sk", "mc") and before in ("w", "m", "o", "s", "z", "con", "com")
@@ -262,7 +289,14 @@ def _of_agent(said: list[str], i: int) -> tuple[str, set[int]]:
         used.add(end)
     left: list[str] = []
     at = i - 1
-    while at >= 0 and (said[at] in _OPERATORS or said[at] in v.ARTICLE or said[at] in v.AND or agent(said[at]) or said[at] == DASH):
+    while at >= 0 and (
+        _prior_to(said, at)
+        or said[at] in _OPERATORS | v.GIVEN
+        or said[at] in v.ARTICLE
+        or said[at] in v.AND
+        or agent(said[at])
+        or said[at] == DASH
+    ):
         if said[at] in ("iv", "i") and at - 1 >= 0 and said[at - 1] not in _OPERATORS | v.ARTICLE:
             break
         left.insert(0, said[at])
@@ -297,6 +331,10 @@ def _of_agent(said: list[str], i: int) -> tuple[str, set[int]]:
     if (at >= 0 and _unknown(said[at])) or (end + 1 < len(said) and _unknown(said[end + 1])):
         return UNCLEAR, used
     return WITH, used
+
+
+def _prior_to(said: list[str], at: int) -> bool:
+    return said[at] == "to" and at > 0 and said[at - 1] in v.BEFORE
 
 
 def _combined(operators: list[str], joined: bool) -> str:
@@ -345,7 +383,7 @@ def _of_something_else(said: list[str], i: int) -> bool:
     ):
         return False
     if word in v.WITHOUT and word not in ("s", "o"):
-        return bool(rest) and not (rest[0] in v.PLANE or is_sequence(rest[0]))
+        return bool(rest) and not (rest[0] in v.GIVEN or rest[0] in v.PLANE or is_sequence(rest[0]))
     return True
 
 
@@ -373,7 +411,7 @@ def _alone(said: list[str], i: int) -> str:
             return ""
         ends = not rest or rest[0] in v.PLANE or is_sequence(rest[0]) or rest[0].isdigit()
         return WITHOUT if ends else ""
-    if word in v.WITH - {"z", "s", "w", "con", "m", "so", "sa", "com", "met", "med", "ile", "ari", "positive"}:
+    if word in v.WITH - {"z", "ze", "s", "w", "con", "m", "so", "sa", "com", "met", "med", "ile", "ari", "positive"}:
         if rest and rest[0] in v.AND and len(rest) > 1 and rest[1] in v.WITHOUT:
             return EITHER
         ends = not rest or (word == "plus" and is_sequence(rest[0])) or rest[0] in v.PLANE
@@ -384,10 +422,16 @@ def _alone(said: list[str], i: int) -> str:
     if word in ("native", "nativ") and rest and rest[0] == "space":
         return ""
     if word in v.BEFORE:
-        return WITHOUT
+        return EITHER if i and said[i - 1] in _NOT else WITHOUT
     if word in v.AFTER:
-        return WITH
+        if i and said[i - 1] in _NOT:
+            return WITHOUT
+        return UNCLEAR if rest and len(rest[0]) > 3 and _unknown(rest[0]) and word not in _LATE else WITH
     return ""
+
+
+_LATE = frozenset("delayed delay late spaet spat tardif tardive tardivo tardio pozdnie".split())
+_NOT = v.WITHOUT & frozenset("no non not nie nicht ikke inte nao net kein keine niet pas".split())
 
 
 def _names_t1(said: list[str]) -> bool:

@@ -11,6 +11,7 @@ Swapping them makes a plausible and wrong result, so each verdict rests on evide
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -18,7 +19,7 @@ from typing import Protocol
 from LDMSegLib.sequences.identified import CERTAIN, LIKELY
 from LDMSegLib.sequences.reading import EITHER, UNCLEAR, WITH, WITHOUT
 from LDMSegLib.sequences.text import words
-from LDMSegLib.sequences.vocabulary import UNENHANCED
+from LDMSegLib.sequences.vocabulary import BEFORE, UNENHANCED
 from LDMSegLib.sequences.vocabulary import WITHOUT as WITHOUT_WORDS
 
 # Two acquisitions nearer in time than this may be one, reconstructed twice.
@@ -83,7 +84,11 @@ def tag_of(entry: str) -> bool | None:
     said = words(entry)
     if not said:
         return None
-    return not (set(said) <= {"n", "na", "a", "0", *UNENHANCED} or said[0] in WITHOUT_WORDS)
+    if re.fullmatch(r"[0.,]+\s*(ml|cc|mmol.*)?", entry.strip().lower()):
+        return False
+    if set(said) <= {"unknown", "unk", "unbekannt", "inconnu"}:
+        return None
+    return not (set(said) <= {"n", "na", "a", "0", "false", *UNENHANCED, *BEFORE} or said[0] in WITHOUT_WORDS)
 
 
 def minutes_between(first: T1Image, second: T1Image) -> float | None:

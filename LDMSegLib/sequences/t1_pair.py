@@ -70,7 +70,7 @@ def t1_image(candidate: Candidate) -> T1Image:
         contrast=contrast,
         text=text,
         why=why,
-        tag=True if acquired.agent_coded else tag_of(acquired.agent),
+        tag=tag_of(acquired.agent) if acquired.agent or not acquired.agent_coded else True,
         agent=acquired.agent,
         when=(acquired.day, acquired.clock),
         study=getattr(candidate.source, "study", ""),

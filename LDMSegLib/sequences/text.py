@@ -38,6 +38,7 @@ _SCRIPTS = {
 }
 _AGENT = r"(?:gd|gad|gado\w*|gada\w*|km|ku|ce|c|k|iv|inj\w*|contrast\w*|kontrast\w*|contr|pdc|mdc|cm|mc|zoei|zouei|dotarem|magnevist)"
 _SIGNS = (
+    (r"mp(2?)[\s-]rage", r"mp\1rage"),
     (r"t2\s?(w?)\s?\*", r" t2star "),
     (r"(?<![a-z0-9])w\s?/\s?wo(?![a-z0-9])", " wwo "),
     (r"\+\s?/\s?-|±|\(\+\s?-\)", " wwo "),
@@ -46,10 +47,14 @@ _SIGNS = (
     (r"(?<![a-z0-9])w/", " with "),
     (r"(?<![a-z0-9])s/c(?![a-z0-9])", " without contrast "),
     (r"(?<![a-z0-9])c/c(?![a-z0-9])", " with contrast "),
+    (rf"(?<![a-z0-9])(?:{_AGENT}\s?[-/]\s?nati[vf]\w*|nati[vf]\w*\s?/\s?{_AGENT})(?![a-z0-9])", " wwo "),
+    (r"(?<![a-z0-9])s/(?=\s?k(?:ontrast|u|m))", " s "),  # Slavic: with
     (r"(?<![a-z0-9])s/(?=\s?[a-z])", " sin "),
     (r"(?<![a-z0-9])c/(?=\s?[a-z])", " with "),
     (r"(?<![a-z0-9])s/p(?![a-z0-9])", " "),
     (r"(?<![a-z0-9])o\.(?=\s?[a-z])", " ohne "),
+    (r"(?<![a-z0-9])(t1w?)\s?(c|ce|gd|gad|km)-(?=[\s,;)_.]|$)", r" \1 \2 minus "),
+    (r"(?<![a-z0-9])v/v(?![a-z0-9])", " vv "),
     (r"\(\s?-\s?\)", " minus "),
     (r"\(\s?\+\s?\)", " plus "),
     (rf"(?<![a-z0-9])({_AGENT})\s?\+", r" \1 plus "),
@@ -69,7 +74,7 @@ _DOTTED = re.compile(r"(?<![a-z0-9])(?:[a-z]\.){2,}[a-z]?(?![a-z0-9])")
 def words(text: str) -> list[str]:
     """The words of a text, in lower case and without accents; what is written as one word is taken apart where its parts are known."""
     text = _latin(text)
-    text = re.sub(r"[A-Za-z0-9]*[a-z][A-Z][A-Za-z0-9]*", _by_capitals, text).lower().replace("_", " ")
+    text = _WITH_CAPITALS.sub(_by_capitals, text).lower().replace("_", " ")
     for pattern, put in _PATTERNS:
         text = pattern.sub(put, text)
     text = _DOTTED.sub(lambda dotted: dotted.group().replace(".", ""), text)  # "m.d.c."
@@ -90,10 +95,14 @@ def _latin(text: str) -> str:
     return "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
 
 
+_WITH_CAPITALS = re.compile(r"[A-Za-z0-9]*(?:[a-z][A-Z]|[a-z]\d+(?:T[12]|F[Ll]))[A-Za-z0-9]*")
+_NEW_WORD = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[a-z0-9])(?=(?:T[12](?![0-9m])|F(?:LAIR|lair)))")
+
+
 def _by_capitals(run: re.Match[str]) -> str:
     """ "T1PreGd" as "T1 Pre Gd"; "PdC" and "ProHance" as they are."""
     whole = run.group()
-    return whole if known(whole.lower()) else re.sub(r"(?<=[a-z])(?=[A-Z])", " ", whole)
+    return whole if known(whole.lower()) else _NEW_WORD.sub(" ", whole)
 
 
 def _cyrillic(letter: str) -> str:
@@ -102,6 +111,13 @@ def _cyrillic(letter: str) -> str:
 
 
 _STEMS = {"t1": "t1", "t1w": "t1", "t2": "t2", "t2w": "t2", "flair": "flair", "mprage": "mprage", "bravo": "bravo", "spgr": "spgr"}
+_OPERATORS = tuple(
+    sorted(
+        (word for word in v.BEFORE | v.AFTER | v.WITHOUT | v.WITH if len(word) > 2 and word not in ("not", "con", "una")),
+        key=len,
+        reverse=True,
+    )
+)
 _ONLY_AFTER = {"c": ("t1", "mprage"), "n": ("t1",), "f": ("t2",), "w": ("t1", "t2", "star"), "g": ("t1",), "p": ("flair",)}
 _MEANT = {"n": "native", "f": "flair", "g": "gd", "c": "ce"}
 _BEFORE_STEM = tuple("sagittal coronal axial sag cor tra ce ax 3d 2d ir c r s w".split())
@@ -131,6 +147,14 @@ def _apart(run: str) -> tuple[str, ...]:
         return (fits.group(1),)  # Siemens' names of pulse sequences: "tfl3d1_16ns"
     if fits := re.fullmatch(r"(po|na|do|bez|met|con|com|sin|sem|med|z|s)((?:kontras|contras|gado)\w*|km|gd)", run):
         return fits.groups()
+    if fits := re.fullmatch(r"([cs])(mdc|pdc|cte|contr\w*|gado\w*)", run):
+        return ("with" if fits.group(1) == "c" else "sin", fits.group(2))  # "c/mdc", where the sign is lost in a file's name
+    if fits := re.fullmatch(r"(ce|gd|gad|gado|km)(2d|3d)", run):
+        return fits.groups()
+    for operator in _OPERATORS:
+        rest = run.removeprefix(operator)
+        if rest != run and len(rest) > 1 and agent(rest):
+            return (operator, rest)
     for head in ("ax", "sag", "cor", "tra"):
         rest = run.removeprefix(head)
         if rest != run and known(rest):
@@ -192,5 +216,5 @@ _ALL = frozenset().union(
         v.BOTH,
         v.AND,
     ),
-    *(v.ARTICLE, v.SURGERY, v.SURGERY_WHOLE, v.TARGET, v.PLANE, v.TECHNIQUE, v.FAT_OBJECT),
+    *(v.GIVEN, v.ARTICLE, v.SURGERY, v.SURGERY_WHOLE, v.TARGET, v.PLANE, v.TECHNIQUE, v.FAT_OBJECT),
 )

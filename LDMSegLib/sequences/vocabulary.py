@@ -60,11 +60,12 @@ OTHER = {
         "trance arteries arterien carotid carotids willis venen sinusvenen vessels phlebo venc"
     ),
     "a subtraction": _words(
-        "sub subs subtr subtraction subtracted subtract subtraktion subtraktie soustraction sustraccion substraccion sottrazione "
+        "delta dt1 sub subs subtr subtraction subtracted subtract subtraktion subtraktie soustraction sustraccion substraccion sottrazione "
         "subtracao subtrakcja subtraktsiya cikarma difference"
     ),
     "a quantitative map": _words(
-        "map maps mapping mapa mappa karte karten t1map t2map molli shmolli relaxometry quantitative t1rho r1 r2 hifi despot "
+        "qt1 qt2 relaxation map maps mapping mapa mappa karte karten t1map t2map molli shmolli relaxometry quantitative t1rho r1 r2 "
+        "hifi despot "
         "fingerprinting mrf inv1 inv2 symri"
     ),
     "spectroscopy": _words("csi mrs mrsi svs press steam spectroscopy spectroscopie spektroskopie spectro lcmodel"),
@@ -75,6 +76,7 @@ OTHER = {
         "screensave screenshot screen report snapshot dose protocol rgb fusion fused vrt vr render rendering summary results processed "
         "physiolog physio phoenixzipreport posdisp mosaic"
     ),
+    "a field, not an image": _words("warp warpfield 1warp biasfield displacement displacements dfield jacobian jacobians logjacobian"),
     "a CT or PET image": _words("ct cct pet fdg fet spect"),
 }
 """What kind of image → the words that tell it."""
@@ -90,14 +92,27 @@ OTHER_STARTS = {
 }
 """How such words begin in most languages."""
 
-STAR = _words("star stern etoile estrella estrela stella asterisco gwiazdka gwiazda yildiz ster stjarna stjerne zvezda")
+STAR = _words("star stern etoile estrella estrela stella asterisco asterisk sternchen gwiazdka gwiazda yildiz ster stjarna stjerne zvezda")
 """The star of T2* written out: it counts beside "t2"."""
 
 ANOTHER_PART = _words(
     "spine spinal cspine tspine lspine hws bws lws cervical thoracic lumbar rachis columna colonna wervelkolom kregoslup neck hals cou "
     "cuello collo pescoco orbit orbits orbita orbitas orbite orbiten iac iacs cai pituitary sella hypophyse hypophysis ipofisi hipofise "
-    "hipofisis hypofyse przysadka hipofiz felsenbein oreille temporalbone tmj abdomen liver pelvis prostate knee shoulder breast heart"
+    "hipofisis hypofyse przysadka hipofiz felsenbein oreille temporalbone tmj abdomen liver pelvis prostate knee shoulder breast heart "
+    "cord spinalcord myelon holocord gws ruckenmark rueckenmark hip hips ankle wrist elbow thigh femur tibia humerus chest thorax lung "
+    "kidney kidneys uterus rectum bladder pancreas mrcp parotid "
+    "larynx pharynx nasopharynx sinuses mandible maxilla plexus sacrum sacroiliac schulter knie huefte hufte sprunggelenk fuss ellenbogen "
+    "becken leber niere nieren herz mamma oberschenkel unterschenkel handgelenk isg wirbelsaule wirbelsaeule nnh gelenk epaule genou "
+    "hanche cheville poignet coude bassin foie lombaire dorsolombaire hombro rodilla cadera tobillo muneca codo higado rinon corazon "
+    "lumbosacra spalla ginocchio anca caviglia polso gomito bacino fegato cuore lombare lombosacrale ombro joelho quadril tornozelo "
+    "cotovelo figado coracao schouder heup enkel elleboog bekken kolano biodro miednica watroba omuz kalca karaciger boyun kalp servikal "
+    "lomber torakal plecho koleno pozvonochnik poyasnichnyj shejnyj grudnoj szyja szyjny ledzwiowy piersiowy rygg nacke hofte skulder"
 )
+SUPPRESSED = _words(
+    "sat sup supp supr suppr suppressed suppression saturated saturation saturacion saturacao saturazione saturiert sat3d free null nulled "
+    "unterdruckt unterdrueckt soppressione supresion supressao wrap"
+)
+"""After "fat" these make it a fat-suppressed image and not one of fat."""
 BRAIN = _words(
     "brain head neuro cerebral kopf schadel schaedel hirn gehirn cerveau tete crane cerebro cabeza craneo encefalo cabeca cranio "
     "hersenen hoofd schedel mozg glowa beyin kafa mozga golovy golova hjarna hjerne huvud hoved atama tounbu toubu nou skull"
@@ -110,7 +125,7 @@ AGENT = _words(
     "multihance omniscan clariscan primovist eovist vueway elucirem optimark ablavar vasovist artirem dotagita magnograf feraheme "
     "ferumoxytol dtpa zoei zouei zoueizai mezzo injection injektion iniezione inyeccion injecao injektie inj inject injected injecte "
     "injectee injiziert inyectado injetado vvedeniya vvedenie kontrastirovaniya kontrastirovanie kontrastirovannyj usileniya usileniem "
-    "usilenie kva ku cm mc con sk srodka srodek srodkiem cte kv civ bopta do3a dota bma"
+    "usilenie kva ku kl cm mc con sk srodka srodek srodkiem cte kv civ bopta do3a dota bma srodku"
 )
 AGENT_STARTS = ("gado", "gada", "gdd", "gdbt", "gdbo", "contrast", "kontras", "kontrast", "enhanc", "tehoste")
 # What may follow "contrast" or "kontrast" in one word without a doubt that an agent is meant.
@@ -119,7 +134,7 @@ AGENT_ENDINGS = re.compile(
     r"verstae?rkt|enhanced|agent|irovan\w*|ierte?|erad|n\w{1,3})"
 )
 # These count only beside a word or sign that says with, without, before or after.
-WEAK_AGENT = _words("c cm mc con cont sk iv k agent mezzo")
+WEAK_AGENT = _words("c kl cm mc con cont sk iv k agent mezzo")
 
 # Each says that no agent was given in one word.
 UNENHANCED = _words(
@@ -133,23 +148,25 @@ ENHANCED = _words(
 
 WITHOUT = _words(
     "without wo wout no non not none nil w0 ohne kein keine keinen nein sans sin sem nao senza zonder geen bez brak nie utan uden uten "
-    "ikke inte ingen yok olmadan nashi nasi minus negative neg un ilman nelkul fara net o free frei siz suz nicht bezo sine"
+    "ikke inte ingen yok olmadan nashi nasi minus negative neg un ilman nelkul fara pas net o free frei siz suz nicht bezo sine"
 )
-WITH = _words("with mit avec com met med plus ile ari aru positive z s w con m sa so cum")
+WITH = _words("with mit avec com met med plus ile ari aru positive z ze s w con m sa so cum")
 BEFORE = _words(
     "pre pree previo previa previamente prima vor vorher prae pra avant antes before bef prior przed oncesi oncesinde once innan fore "
     "foer forut mae do voor prekm native nativ nativo nativa natif natywne natywny natywna nativnyj nativnoe nativno nativnaya plain "
     "plan baseline basal basale basaal blanco blanko blank simple leer leeraufnahme tanjun tanjyun sade prekontrast predkontrast basali "
-    "diretta diretto dirette avt zoeimae zoueimae v nativnye prije inainte"
+    "diretta diretto dirette ante avt zoeimae zoueimae v nativnye prije inainte"
 )
 AFTER = _words(
-    "post poste nach nachher apres tras despues dopo apos pos after aft afterwards sonra sonrasi sonrasinda posle efter etter na po go "
+    "apr following luego posterior post poste nach nachher apres tras despues dopo apos pos after aft afterwards sonra sonrasi "
+    "sonrasinda posle efter etter na po go "
     "ato delayed delay late spaet spat tardif tardive tardivo tardio postkontrast postinj posadministration pozdnie ap n zoeigo zoueigo "
     "nacontrast nakontrast spataufnahme spaetaufnahme depois pozniej nakon wonach"
 )
 # Of the words above, those that mean too much else: they count only directly beside an agent.
 WEAK_OPERATORS = _words(
-    "do na po go ato voor for once z s w m o tras con med sa so met com ile ari aru no non not nie net prima un plan v n ap siz suz"
+    "posterior apr pas ante do na po go ato voor for once z s w m o tras con med sa so met com ile ari aru no non not nie net prima un "
+    "plan v n ap siz suz"
 )
 # Of these, those that are an article or preposition beside a clearer word in front of them.
 ALSO_ARTICLES = _words("do o na a un for go po")
@@ -159,9 +176,16 @@ AND = _words("and und et e y i en og och ve amp u oraz slash")
 ARTICLE = _words(
     "the of a al de du des d la le les l del della di dell do da das der dem den die iv i intravenous intraven gabe administration "
     "administracion amministrazione administracao gift podaniu podaniem podania vvedeniya zastrzyku dozylnym dozylnego toediening mezzo "
-    "medio meio produit produkt srodka srodkiem mittel medium media mdio intravenosa iniezione injection injektion inyeccion injecao "
-    "inj bolus som somministrazione verabreichung uygulama uygulamasi dosis dose"
+    "medio meio produit produkt srodka srodkiem mittel medium media srodku mdio intravenosa iniezione injection injektion inyeccion "
+    "injecao "
+    "von vom vnutrivennogo vnutrivennym vnutrivenno vv inj bolus som somministrazione verabreichung uygulama uygulamasi dosis dose"
 )
+
+GIVEN = _words(
+    "given administered applied gegeben verabreicht appliziert gespritzt donne administre administrado administrada aplicado aplicada "
+    "somministrato dato toegediend gegeven podano podany podana podanego gitt givet vvodilsya vveden vvodili verildikten verilen"
+)
+"""After or before an agent these say that it was given, or with a negation that it wasn't."""
 
 # --- what an operation before or after which a scan was made, and what is done to a file -----------------------------------------------
 
@@ -200,8 +224,10 @@ TECHNIQUE = _words(
     "volume vol volumetric volumetrisch vox voxel img image images im scan scans series serie acq run rec desc part data file final raw "
     "corrected corr bias stripped bet hdbet skullstripped noskull mask masked resampled resample atlas template tpl zscore reoriented "
     "reorient ras lps las mni sri crop cropped denoised nii gz dcm nifti dicom converted copy mri mrt irm rm mr sequence sequenz "
-    "weighted weighting gewichtet wichtung pondere ponderada pesata gewogen exam untersuchung fsl elastix ants affine warped resliced "
-    "left right li re clinical research trial siemens philips ge canon toshiba skyra vida prisma signa und auf ist am zum zur bei for"
+    "weighted vi weighting gewichtet wichtung pondere ponderada pesata gewogen exam untersuchung fsl elastix ants affine warped resliced "
+    "left right li re black blood wall double triple half dosed den uni temporal frontal parietal occipital lobe lobes fossa "
+    "lesion rapid brief limited emergency compressed ultra avg average channel coil clinical research trial siemens philips ge canon "
+    "toshiba skyra vida prisma signa und auf ist am zum zur bei for"
 )
 FAT_OBJECT = _words(
     "fs fat fatsat sat fsat spir spair mt mtc gap sense grappa flow motion angle tilt wrap gating gated norm normalization filter filt "

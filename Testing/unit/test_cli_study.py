@@ -11,7 +11,7 @@ import numpy as np
 import pydicom
 import pytest
 from commandline import run_here
-from dicom_files import change, write_series
+from dicom_files import change, head, write_series
 from pydicom.uid import generate_uid
 from test_cli_dicom import TIMES, WORDS, record, sequences, write_study
 from tiny_bundle import small_affine
@@ -367,3 +367,54 @@ def test_an_image_mirrored_where_it_lies_is_named_as_mirrored(folder, segment):
     write_series(folder / "4", np.ascontiguousarray(flair[::-1]), small_affine(), WORDS["t2f"], 4, **TIMES["t2f"])
     ran = segment(folder)
     assert ran.code == 2 and "t2f (t2f) is mirrored left to right against t1c" in ran.err.splitlines()[-1], ran.err
+
+
+def test_a_localizer_is_no_warning_and_is_listed_as_not_used(folder, segment, tmp_path):
+    write_series(folder / "90", head((24, 24, 3)), np.diag([10.0, 10, 10, 1]), "3-plane loc", 90)
+    assert segment(folder).code == 0
+    assert not [w for w in said(tmp_path) if "90" in w]
+    unused = {entry["name"]: entry["reason"] for entry in record(tmp_path / "out")["identification"]["unused"]}
+    assert "localizer" in unused['series 90 "3-plane loc"']
+
+
+def test_two_stacks_in_one_series_are_two_images(folder, segment, tmp_path):
+    array, affine = sequences()["t1c"], small_affine()
+    shutil.rmtree(folder / "2")
+    words = "Ax/Cor T1 +C"
+    axial = write_series(folder / "2", array, affine, words, 2, **TIMES["t1c"])
+    coronal = write_series(folder / "2b", np.ascontiguousarray(array.transpose(0, 2, 1)), affine[:, [0, 2, 1, 3]], words, 2, **TIMES["t1c"])
+    for k, file in enumerate(coronal):
+        change(file, SOPInstanceUID=generate_uid(), InstanceNumber=len(axial) + k + 1)
+    ran = segment(folder)
+    assert ran.code == 0, ran.err
+    assert record(tmp_path / "out")["inputs"][1]["series"] == f'series 2 "{words} axial"'
+    assert not [w for w in said(tmp_path) if "missing" in w], said(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("number", "tags", "why"),
+    [
+        (4, {"SeriesDescription": "t2_tirm_cor_fs", "InversionTime": 160.0, "RepetitionTime": 4000.0, "EchoTime": 70.0}, "STIR"),
+        (2, {"SeriesDescription": "FAT: Ax T1 FLEX +C"}, "fat"),
+    ],
+)
+def test_a_series_that_only_seems_to_be_the_one_that_is_missed_is_named_with_the_reason(folder, segment, number, tags, why):
+    edit(files_of(folder, number), **tags)
+    ran = segment(folder)
+    assert ran.code == 2 and tags["SeriesDescription"] in ran.error and why in ran.error.split(";")[0]
+
+
+def test_an_image_too_many_at_one_place_is_the_first_thing_said(folder, segment):
+    item = pydicom.dcmread(files_of(folder, 2)[5])
+    item.SOPInstanceUID, item.PixelData = generate_uid(), bytes(len(item.PixelData))
+    item.save_as(folder / "2" / "more", enforce_file_format=True)
+    ran = segment(folder)
+    assert ran.code == 2 and ran.error.startswith('series 2 "AX T1 POST GD" in') and "31 images at 30 places" in ran.error
+
+
+def test_a_header_that_says_none_was_given_beats_an_agent_that_is_coded(folder, segment, tmp_path):
+    edit(files_of(folder, 1), SeriesDescription="AX T1", ContrastBolusAgent="NONE")
+    edit(files_of(folder, 2), SeriesDescription="AX T1")
+    ran = segment(folder)
+    assert ran.code == 0, ran.err
+    assert [one["series"] for one in record(tmp_path / "out")["inputs"]][:2] == ['series 1 "AX T1"', 'series 2 "AX T1"']

@@ -12,6 +12,7 @@ from LDMSegLib.io.dicom_slices import Acquisition
 from LDMSegLib.models.bundle import find_bundle
 from LDMSegLib.sequences.file_names import read_files
 from LDMSegLib.sequences.identify import CERTAIN, Candidate, identify
+from LDMSegLib.sequences.names import sequences_in
 from LDMSegLib.sequences.naming import NOT_AN_IMAGE, stem, tokens
 from LDMSegLib.spatial.volume import Volume
 
@@ -38,7 +39,7 @@ def with_skull() -> Volume:
 
 
 def image(text: str, tag: str = "-") -> Candidate:
-    acquisition = Acquisition() if tag == "-" else Acquisition(agent_coded=True, agent=tag)
+    acquisition = Acquisition() if tag == "-" else Acquisition(agent=tag)
     return Candidate(f"series {text}", (text,), with_skull, acquisition)
 
 
@@ -90,3 +91,9 @@ def test_another_models_sequences_are_told_by_their_aliases():
     adc = replace(SEQUENCES[0], name="adc", aliases=("apparent diffusion",))
     found = identify([image("ADC"), image("T2 TSE")], (adc, SEQUENCES[2]))
     assert found.choices["adc"].candidate.name == "series ADC" and found.choices["t2w"].candidate.name == "series T2 TSE"
+
+
+def test_an_alias_of_the_native_t1_does_not_outvote_a_word_for_contrast_agent():
+    for text in ("magnetization prepared +C", "MP RAGE +C", "MP-RAGE GD"):
+        told = sequences_in(text, (replace(SEQUENCES[0], aliases=("magnetization prepared",)), *SEQUENCES[1:]))
+        assert told.names == ("t1c",), (text, told)
