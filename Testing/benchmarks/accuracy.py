@@ -28,7 +28,7 @@ from LDMSegLib.models.bundle import find_bundle, load_networks
 from LDMSegLib.models.device import choose_device
 from LDMSegLib.models.model import Model, sampling_mode
 from LDMSegLib.postprocessing.regions import label_map, region_masks
-from LDMSegLib.postprocessing.volumes import Volume, to_csv, voxel_ml
+from LDMSegLib.postprocessing.volumes import RegionVolume, to_csv, voxel_ml
 from LDMSegLib.sequences.naming import find_case
 from Testing.benchmarks.process import machine, table
 from Testing.benchmarks.real_data import case_folders, truth
@@ -174,7 +174,7 @@ def _uncertainty(doubts: dict[str, list[tuple]], region: str) -> str:
     return table(f"Does doubt find errors? {region}, within {BAND_MM:.0f} mm of the tumour, mean over cases", head, body)
 
 
-def _volumes(volumes: list[tuple[str, float, Volume]]) -> str:
+def _volumes(volumes: list[tuple[str, float, RegionVolume]]) -> str:
     body, held, away = [], 0, []
     for case, truth_ml, found in volumes:
         inside = found.spread_low <= truth_ml <= found.spread_high

@@ -88,7 +88,7 @@ def answer(folder: Path, bundle: Bundle, name: str, members: int, seed: int, kee
         with np.load(kept) as found:
             return Answer(found["masks"], found["variance"], float(found["seconds"]))
     case, begun = load_case(find_case(folder, spec.sequences), spec, folder.name), time.monotonic()
-    result = segment(case, Model(bundle, mode, choose_device()), Settings(seed, mode_name=name))
+    result = segment(case, Model(bundle, mode, choose_device(), name), Settings(seed))
     found = Answer(result.masks(), result.variance.sum(axis=(1, 2, 3), dtype=np.float64), time.monotonic() - begun)
     if kept:
         keep.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from LDMSegLib.inference.segment import prepare
+from LDMSegLib.inference.segment import network_input
 from LDMSegLib.inference.tta import MOST, views
 from LDMSegLib.models.model import Model
 from LDMSegLib.postprocessing.regions import nest
@@ -30,7 +30,7 @@ def answers(network: torch.nn.Module, case: Case, model: Model) -> Answers:
     """What the supervised head of `network` answers in the views of the model's mode."""
     spec = model.specification
     placed = place(case.foreground(), case.grid.affine, spec.grid)
-    mri = prepare(case, spec, placed)
+    mri = network_input(case, spec, placed)
     inside = case.foreground()
 
     def answer(images: np.ndarray) -> torch.Tensor:
