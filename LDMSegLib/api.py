@@ -395,7 +395,14 @@ def segment(
         device: See `load_model`; only where the model is loaded here.
         precision: See `load_model`; only where the model is loaded here.
         threads: CPU threads of this process; as many as there are cores without.
-        affine: See `read_case`, as for `case_id`, `series`, `site_rules`, `prepare`, `brain_mask`, `brain_extraction` and `result_on`.
+        affine: See `read_case`.
+        case_id: See `read_case`.
+        series: See `read_case`.
+        site_rules: See `read_case`.
+        prepare: See `read_case`.
+        brain_mask: See `read_case`.
+        brain_extraction: See `read_case`.
+        result_on: See `read_case`.
         synthetic: Whether the result is to be marked as that of a computed image.
         dicom_seg: Whether `Segmentation.save` is to write a DICOM SEG too; of DICOM images alone.
         dicom_seg_regions: Regions that become further segments of the DICOM SEG; with any, `dicom_seg` is taken for granted.
@@ -595,7 +602,8 @@ def evaluate(
     Examples:
         >>> result = segment("CASE", members=1)
         >>> truth = result.to_nifti()
-        >>> [(row["region"], row["dice"]) for row in evaluate(result, truth).rows]
+        >>> rows = evaluate(result, truth).rows
+        >>> [(row["region"], float(row["dice"])) for row in rows]
         [('ET', 1.0), ('TC', 1.0), ('WT', 1.0)]
 
     Args:

@@ -127,7 +127,6 @@ def _from_memory(images: Mapping[str, Image], specification: Specification, affi
 
 def _image(name: str, image: Any, affine: np.ndarray | None) -> SpatialImage:
     """A nibabel image of what was given: one already, an array, or an array and its affine."""
-    import nibabel as nib
     from nibabel.spatialimages import SpatialImage
 
     if isinstance(image, SpatialImage):
@@ -145,7 +144,7 @@ def _image(name: str, image: Any, affine: np.ndarray | None) -> SpatialImage:
             "RAS mm; give that"
         )
     with np.errstate(over="ignore"):  # infinity is told where the values are checked
-        return nib.Nifti1Image(array.astype(np.float32), matrix.astype(np.float64))
+        return SpatialImage(array.astype(np.float32), matrix.astype(np.float64))
 
 
 def _is_path(value: Any) -> bool:
