@@ -3,11 +3,13 @@
 - Pages that have their place at the repository's root become pages of the site.
 - Links to other files of the repository become links to GitHub.
 - The records of decisions are listed in the navigation.
+- A notebook becomes a page with the same name.
 - `<!-- help: segment -->` is replaced by what `ldmseg segment --help` prints, so that the page cannot go stale.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import posixpath
 import re
@@ -31,7 +33,6 @@ PAGES = {
 }
 """File at the root → page of the site."""
 IMAGES = {"LDMSeg.png": "images/LDMSeg.png"}
-API = "::: LDMSegLib.api"
 LINK = re.compile(r"(!?\[[^\]]*\]\()([^)\s]+)(\))")
 HELP = re.compile(r"<!-- help:([^>]*)-->")
 
@@ -49,6 +50,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages and the icon that lie at the root."""
     for source, page in PAGES.items():
         files.append(File.generated(config, page, content=(ROOT / source).read_text(encoding="utf-8")))
+    for notebook in sorted(Path(config.docs_dir).rglob("*.ipynb")):
+        page = notebook.relative_to(config.docs_dir).with_suffix(".md").as_posix()
+        files.append(File.generated(config, page, content=_notebook(notebook)))
     for source, target in IMAGES.items():
         files.append(File.generated(config, target, abs_src_path=str(ROOT / source)))
     return files
@@ -59,8 +63,6 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     at_root = {target: source for source, target in PAGES.items()}
     here = at_root.get(page.file.src_uri, f"{DOCUMENTATION}/{page.file.src_uri}")
     markdown = LINK.sub(lambda found: found[1] + _link(found[2], here, page.file.src_uri) + found[3], markdown)
-    if API in markdown and not (ROOT / "LDMSegLib" / "api.py").is_file():
-        markdown = markdown.replace(API, "`LDMSegLib/api.py` is not part of this version yet.")
     return HELP.sub(lambda found: _help(found[1].split()), markdown)
 
 
@@ -83,11 +85,20 @@ def _link(target: str, here: str, page: str) -> str:
         path = IMAGES[path]
     elif path.startswith(f"{DOCUMENTATION}/"):
         path = path.removeprefix(f"{DOCUMENTATION}/")
+        path = f"{path.removesuffix('.ipynb')}.md" if path.endswith(".ipynb") else path
     elif (ROOT / path).exists():
         return f"{SOURCE}{path}{anchor}"
     else:
         raise PluginError(f"{here} links to '{target}', which is not in the repository")
     return posixpath.relpath(path, posixpath.dirname(page) or ".") + anchor
+
+
+def _notebook(path: Path) -> str:
+    """A notebook's text and code, without outputs; the file itself is linked below."""
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    parts = ["".join(cell["source"]) for cell in cells]
+    shown = [f"```python\n{part}\n```" if cell["cell_type"] == "code" else part for cell, part in zip(cells, parts, strict=True)]
+    return "\n\n".join([*shown, f"[This page as a notebook]({SOURCE}{path.relative_to(ROOT).as_posix()})"]) + "\n"
 
 
 def _help(words: list[str]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Container, Mapping
+from collections.abc import Collection, Container, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -120,6 +120,15 @@ def missing_from(present: Container[str], specification: Sequences) -> tuple[str
 
 def known_files(paths: Mapping[str, str | Path], specification: Sequences) -> dict[str, Path]:
     """Check a choice of files against what a model reads, and put it in its order; raises InputError as `load_case`."""
+    files = {name: Path(paths[name]).expanduser() for name in known_names(paths, specification)}
+    for (name, file), (other, same) in combinations(files.items(), 2):
+        if file.resolve() == same.resolve():
+            raise InputError(f"the file {file} was given both as {name} and as {other}, expected two different images; give each its own")
+    return files
+
+
+def known_names(paths: Collection[str], specification: Sequences) -> tuple[str, ...]:
+    """Check for which sequences there are images, and put their names in the model's order; raises InputError as `load_case`."""
     names = tuple(s.name for s in specification.sequences)
     unknown = [name for name in paths if name not in names]
     if unknown:
@@ -131,11 +140,7 @@ def known_files(paths: Mapping[str, str | Path], specification: Sequences) -> di
         raise InputError(f"no image was given for {what}, this model needs {needed}; add it")
     if not paths:
         raise InputError(f"no image was given, expected at least one of {', '.join(names)}; add one")
-    files = {name: Path(paths[name]).expanduser() for name in names if name in paths}
-    for (name, file), (other, same) in combinations(files.items(), 2):
-        if file.resolve() == same.resolve():
-            raise InputError(f"the file {file} was given both as {name} and as {other}, expected two different images; give each its own")
-    return files
+    return tuple(name for name in names if name in paths)
 
 
 def _reject_copies(volumes: Mapping[str, Volume]) -> None:

@@ -8,22 +8,23 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from LDMSegLib.cases.assemble import Images, assemble, common_name, known_files, look_at, missing_from, read_images, reference_of
+from LDMSegLib.cases.loaded import LoadedCase
 from LDMSegLib.errors import InputError
 from LDMSegLib.events import Reporter
-from LDMSegLib.io.dicom_source import DicomSource
+from LDMSegLib.io.dicom_source import DicomSource, describe_source
 from LDMSegLib.io.endings import IMAGES
 from LDMSegLib.io.hashing import file_sha256
-from LDMSegLib.preprocessing.case import Case
+from LDMSegLib.io.input_record import describe_input
 from LDMSegLib.preprocessing.coregistered import CoregisteredSeries
 from LDMSegLib.preprocessing.coverage import short_stacks, unseen_stripped_brains
 from LDMSegLib.preprocessing.mirrored import reject_mirrored_in_place
-from LDMSegLib.preprocessing.pipeline import prepare_case
+from LDMSegLib.preprocessing.pipeline import preprocess_case
 from LDMSegLib.preprocessing.plan import AUTOMATIC, NEVER, Plan, PreparationOptions, plan
-from LDMSegLib.preprocessing.prepared import Prepared
 from LDMSegLib.preprocessing.quality import image_warnings
 from LDMSegLib.sequences.identified import AN_IMAGE, CERTAIN, Identified, Use, order
 from LDMSegLib.sequences.names import sequences_in
@@ -34,19 +35,11 @@ from LDMSegLib.specification import Specification
 
 
 @dataclass(frozen=True, eq=False)
-class Read:
-    """A case that the networks can take, what was done to it if it was raw, and the DICOM series it came from, if any."""
-
-    case: Case
-    prepared: Prepared | None = None
-    sources: Mapping[str, DicomSource] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, eq=False)
-class Found:
+class FoundImages:
     """Images that were read, what to call them, what to tell of how they were told apart, and their DICOM series, if any.
 
-    `names`: whether what the files are called may be kept with the result.
+    `names`: whether what the files are called may be kept with the result. `inputs`: what provenance.json says of images that came from
+    memory, which hold no path.
     """
 
     id: str
@@ -55,27 +48,28 @@ class Found:
     sources: Mapping[str, DicomSource] = field(default_factory=dict)
     identified: Identified = Identified()
     names: bool = True
+    inputs: tuple[Mapping[str, Any], ...] = ()
 
 
 NO_RULES = SiteRules()
 
 
-def read_files(files: Mapping[str, Path], specification: Specification, id: str | None = None) -> Found:
+def read_files(files: Mapping[str, Path], specification: Specification, id: str | None = None) -> FoundImages:
     """Read one NIfTI file a sequence, as the user named them; raises InputError as `load_case`."""
     known = known_files(files, specification)
     named = Identified(tuple(Use(name, file.name, CERTAIN, "it was named by the user") for name, file in known.items()))
-    return Found(id or _name(list(known.values())), read_images(known), identified=named, names=id is None)
+    return FoundImages(id or _name(list(known.values())), read_images(known), identified=named, names=id is None)
 
 
-def read_named(files: list[Path], specification: Specification, rules: SiteRules = NO_RULES, id: str | None = None) -> Found:
+def read_named(files: list[Path], specification: Specification, rules: SiteRules = NO_RULES, id: str | None = None) -> FoundImages:
     """Read NIfTI files that are told apart by their names; raises InputError as `tell_apart` and `load_case`."""
     return _read_assigned(tell_apart(files, specification.sequences, rules), specification, id)
 
 
-def _read_assigned(assigned: Assignment, specification: Specification, id: str | None, cohort_id: str = "") -> Found:
+def _read_assigned(assigned: Assignment, specification: Specification, id: str | None, cohort_id: str = "") -> FoundImages:
     known = known_files(assigned.files, specification)
     name = id or cohort_id or _name(list(known.values()))
-    return Found(name, read_images(known), assigned.notes, identified=assigned.identified, names=id is None)
+    return FoundImages(name, read_images(known), assigned.notes, identified=assigned.identified, names=id is None)
 
 
 def _name(files: list[Path]) -> str:
@@ -90,7 +84,7 @@ def read_folder(
     numbers: Mapping[str, int] | None = None,
     cohort_id: str = "",
     rules: SiteRules = NO_RULES,
-) -> Found:
+) -> FoundImages:
     """Read a folder of NIfTI files, told apart by their names, or of DICOM series, told apart by what they say of themselves.
 
     Args:
@@ -188,7 +182,7 @@ def _depth_of_mr(folder: Path) -> int | None:
     return depth_of_mr_images(folder)
 
 
-def _read_study(folder: Path, specification: Specification, id: str, numbers: Mapping[str, int], rules: SiteRules) -> Found:
+def _read_study(folder: Path, specification: Specification, id: str, numbers: Mapping[str, int], rules: SiteRules) -> FoundImages:
     from LDMSegLib.io.dicom_identity import date_warnings, frame_warnings, reject_different_patients
     from LDMSegLib.io.dicom_passed_over import in_words
     from LDMSegLib.io.dicom_series import read_series, read_study
@@ -237,7 +231,7 @@ def _read_study(folder: Path, specification: Specification, id: str, numbers: Ma
     identified = Identified(order(identified.used, specification.sequence_names), (*identified.unused, *foreign))
     first = next(iter(chosen.values()))
     kept = tuple(_without_identifiers(note, folder, series) for note in (*notes, *others_there))
-    return Found(id or f"study-{_short(first.study or first.uid)}", images, kept, sources, identified)
+    return FoundImages(id or f"study-{_short(first.study or first.uid)}", images, kept, sources, identified)
 
 
 def _of_another_kind(words: tuple[str, ...], specification: Specification) -> str:
@@ -276,11 +270,11 @@ def _numbered(series: list, folder: Path, name: str, number: int):
     return fits[0]
 
 
-def to_case(found: Found, specification: Specification, options: PreparationOptions, reporter: Reporter) -> Read:
+def to_case(found: FoundImages, specification: Specification, options: PreparationOptions, reporter: Reporter) -> LoadedCase:
     """Prepare what calls for it; else put the images on one grid as their headers say.
 
     Raises:
-        InputError: the result is wanted on a sequence that is not there; see also `prepare_case` and `assemble`.
+        InputError: the result is wanted on a sequence that is not there; see also `preprocess_case` and `assemble`.
     """
     images = found.images
     if found.identified.used:
@@ -313,22 +307,55 @@ def to_case(found: Found, specification: Specification, options: PreparationOpti
         if options.result_on:
             lying = CoregisteredSeries(images.volumes, reference)
             case = replace(case, native_space=lying.native_space(options.result_on, case.foreground(), np.eye(4)))
-        read = Read(replace(case, warnings=(*said, *case.warnings)), None, found.sources)
+        loaded = LoadedCase(replace(case, warnings=(*said, *case.warnings)), None, found.sources)
     else:
         stripped = {name: finding for name, finding in images.findings.items() if not finding.skull}
         notes += image_warnings(stripped, reference)
         missing = missing_from(images.volumes, specification)
         said = (*said, *notes)
-        prepared = prepare_case(found.id, images.volumes, images.findings, reference, space, todo, options, missing, said, reporter)
-        read = Read(prepared.case, prepared, found.sources)
-    read = replace(read, case=replace(read.case, warnings=tuple(_as_kept(said, found) for said in read.case.warnings)))
-    for warning in read.case.warnings:
+        prepared = preprocess_case(found.id, images.volumes, images.findings, reference, space, todo, options, missing, said, reporter)
+        loaded = LoadedCase(prepared.case, prepared, found.sources)
+    warnings = tuple(_as_kept(said, found) for said in loaded.case.warnings)
+    for warning in warnings:
         reporter.warning(warning)
     identified = found.identified if found.names or found.sources else found.identified.without_names()
-    return replace(read, case=replace(read.case, identified=identified))
+    case = replace(loaded.case, warnings=warnings, identified=identified)
+    return replace(loaded, case=case, inputs=found.inputs or _described(found))
 
 
-def _as_kept(text: str, found: Found) -> str:
+def _described(found: FoundImages) -> tuple[Mapping[str, Any], ...]:
+    """What provenance.json says of the images that were read."""
+    return tuple(
+        describe_source(name, found.sources[name]) if name in found.sources else describe_input(name, volume.path, found.names)
+        for name, volume in found.images.volumes.items()
+        if name in found.sources or volume.path is not None
+    )
+
+
+def requested_preparation(
+    options: PreparationOptions, specification: Specification, site_rules: Path | None = None, case_sha256: str = ""
+) -> dict[str, Any]:
+    """What was asked for raw scans, as provenance.json keeps it.
+
+    Args:
+        options: the user's.
+        specification: the bundle's.
+        site_rules: the file of the site's own rules.
+        case_sha256: of all images of a cohort's case, by which it is known again.
+    """
+    # A mask that isn't there is told where it is read.
+    mask = file_sha256(options.mask) if options.mask and options.mask.is_file() else None
+    return {
+        "preparation": options.choice,
+        "brain_extraction": options.extraction,
+        "brain_mask_sha256": mask,
+        "result_grid": options.result_on or specification.reference,
+        **({"site_rules_sha256": file_sha256(site_rules)} if site_rules else {}),
+        **({"case_sha256": case_sha256} if case_sha256 else {}),
+    }
+
+
+def _as_kept(text: str, found: FoundImages) -> str:
     """A sentence that is kept with the result: files are called by their names alone, or not at all where the user named the case."""
     paths = [volume.path for volume in found.images.volumes.values() if volume.path is not None]
     paths += [file for source in found.sources.values() for file in source.files[:1]]

@@ -8,7 +8,7 @@ matter. Contrasts are plausible, not physical. Everything follows from the seed.
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,6 +51,11 @@ _CONTRASTS = {
     "t2w": ((980, 470, 330), (830, 740, 660)),
     "t2f": ((130, 440, 385), (600, 655, 630)),
 }
+
+
+def says_synthetic(volumes: Iterable[Volume]) -> bool:
+    """Whether an image's header says that it is nobody's, as those of `write_synthetic_patient` do."""
+    return any(bytes(volume.header["descrip"]).startswith(DESCRIPTION) for volume in volumes if volume.header is not None)
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from LDMSegLib import api
 from LDMSegLib.events import Reporter
 from LDMSegLib.models.layout import Bundle
 
@@ -16,24 +17,23 @@ if TYPE_CHECKING:
     from LDMSegLib.models.model import Model
 
 
-def load_model(args: argparse.Namespace, bundle: Bundle, mode: str | None, reporter: Reporter) -> Model:
-    """Load a bundle for a sampling mode, as the options say (see `options.add_computing`).
-
-    Raises:
-        InputError, BundleError: see `choose_device`, `sampling_mode` and `Model`.
-    """
+def load_model(args: argparse.Namespace, bundle: Bundle, reporter: Reporter, for_synthesis: bool = False) -> Model:
+    """Load a bundle as the options say (see `options.add_computing`); raises InputError and BundleError as `api.load_model`."""
     reporter.stage("load", "Loading the networks")
     with _nothing_collected():
-        import torch
+        import torch  # noqa: F401
 
         import LDMSegLib.models.networks  # noqa: F401  (MONAI, the larger part)
-        from LDMSegLib.models.device import choose_device
-        from LDMSegLib.models.model import Model, sampling_mode
-
-    chosen = sampling_mode(bundle.specification, mode, args.steps, getattr(args, "members", None))
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    return Model(bundle, chosen, choose_device(args.device, args.precision))
+    return api.load_model(
+        bundle,
+        mode=getattr(args, "mode", None),
+        members=getattr(args, "members", None),
+        steps=args.steps,
+        device=args.device,
+        precision=args.precision,
+        threads=args.threads,
+        for_synthesis=for_synthesis,
+    )
 
 
 @contextmanager

@@ -6,20 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from LDMSegLib.api import evaluate
 from LDMSegLib.cli import options
 from LDMSegLib.cli.tables import table
-from LDMSegLib.errors import InputError
-from LDMSegLib.evaluation.evaluation import MEASURES, summary_rows
-from LDMSegLib.evaluation.labelling import OWN, stated
-from LDMSegLib.evaluation.lesionwise import BRATS_2023_GLIOMA, BRATS_2023_MENINGIOMA, BRATS_2023_METASTASES
-from LDMSegLib.evaluation.matching import decide_labellings, evaluate_pair, find_predictions, find_references, made_with, match
+from LDMSegLib.evaluation.evaluation import MEASURES
+from LDMSegLib.evaluation.lesionwise import BRATS_2023_RULES
 from LDMSegLib.events import Reporter
 from LDMSegLib.io.atomic_file import check_file, write_file
-from LDMSegLib.models.bundle import find_bundle
 from LDMSegLib.postprocessing.volumes import to_csv
 from LDMSegLib.results.provenance import plain
 
-RULES = {"glioma": BRATS_2023_GLIOMA, "meningioma": BRATS_2023_MENINGIOMA, "metastases": BRATS_2023_METASTASES}
 HEADINGS = {"lesionwise_dice": "LW Dice", "lesionwise_hd95_mm": "LW HD95 mm", "dice": "Dice", "hd95_mm": "HD95 mm"}
 
 
@@ -27,48 +23,34 @@ def run(arguments: list[str], reporter: Reporter) -> int:
     """Run the command; see `cli` for what the exit codes mean."""
     args = _parser().parse_args(arguments)
     targets = _targets(args.output, args.overwrite)
-    predictions, single = find_predictions(args.prediction)
-    specification = find_bundle(args.bundle or made_with(predictions.values())).specification
-    labels = stated(args.labels, specification) if args.labels else None
-    own = stated(args.prediction_labels, specification) if args.prediction_labels else labels
-    matched = match(predictions, find_references(args.reference), single)
-    reporter.stage("evaluate", f"Comparing {len(matched.pairs)} case{'s' if len(matched.pairs) > 1 else ''}")
-    meant, of = decide_labellings(matched.pairs, specification, labels, own)
-    if labels is None and meant.name != OWN:
-        reporter.warning(f"the references are read as {meant} as no value contradicts it; where they mean something else, add --labels")
-    rows: list[dict[str, Any]] = []
-    failures: dict[str, str] = {}
-    for number, pair in enumerate(matched.pairs, start=1):
-        try:
-            rows += evaluate_pair(pair, specification, RULES[args.rules], args.min_component, (meant, of[pair.prediction]))
-        except InputError as error:
-            if single:
-                raise
-            failures[pair.case] = str(error)
-            reporter.warning(f"{pair.case} failed: {error}", case=pair.case)
-        reporter.progress(number / len(matched.pairs), case=number, cases=len(matched.pairs))
-    summary = summary_rows(rows)
-    for target, lines in zip(targets, (rows, summary), strict=False):
+    done = evaluate(
+        args.prediction,
+        args.reference,
+        labels=args.labels,
+        prediction_labels=args.prediction_labels,
+        min_component_mm3=args.min_component,
+        rules=args.rules,
+        bundle=args.bundle,
+        reporter=reporter,
+    )
+    for target, lines in zip(targets, (done.rows, done.summary), strict=False):
         write_file(target, to_csv(plain(lines), ("case", "region")))
-    for case in matched.without_reference:
-        reporter.warning(f"{case} has no reference below {args.reference}", case=case)
-    for case in matched.without_prediction:
-        reporter.warning(f"{case} has a reference but no result in {args.prediction}", case=case)
-    incomplete = bool(failures or matched.without_reference or matched.without_prediction)
+    predictions = [str(one) for one in done.predictions]
     reporter.result(
         files=[str(target) for target in targets],
-        cases=plain(rows),
-        summary=plain(summary),
-        labels={"references": str(meant), "predictions": sorted({str(one) for one in of.values()})},
-        failed=failures,
-        without_reference=list(matched.without_reference),
-        without_prediction=list(matched.without_prediction),
+        cases=plain(done.rows),
+        summary=plain(done.summary),
+        labels={"references": str(done.references), "predictions": predictions},
+        failed=dict(done.failures),
+        without_reference=list(done.without_reference),
+        without_prediction=list(done.without_prediction),
     )
     if not args.json_events:
-        how = "as --labels says" if labels else f"decided over {len(matched.pairs)} file{'s' if len(matched.pairs) > 1 else ''}"
-        print(f"references: {meant}, {how}; predictions: {'; '.join(sorted({str(one) for one in of.values()}))}\n")
-        print(_text(rows, summary, targets))
-    return 1 if incomplete else 0
+        files = len({row["case"] for row in done.rows}) + len(done.failures)
+        how = "as --labels says" if args.labels else f"decided over {files} file{'s' if files > 1 else ''}"
+        print(f"references: {done.references}, {how}; predictions: {'; '.join(predictions)}\n")
+        print(_text(done.rows, done.summary, targets))
+    return 0 if done.complete else 1
 
 
 def _parser() -> options.Parser:
@@ -96,7 +78,10 @@ def _parser() -> options.Parser:
         help="score also without predicted components smaller than this (not part of the definition)",
     )
     parser.add_argument(
-        "--rules", choices=RULES, default="glioma", help="the BraTS 2023 challenge whose dilation and smallest lesion count (glioma)"
+        "--rules",
+        choices=BRATS_2023_RULES,
+        default="glioma",
+        help="the BraTS 2023 challenge whose dilation and smallest lesion count (glioma)",
     )
     parser.add_argument(
         "--bundle", metavar="B", help="whose labels and regions are meant (the bundle that made the result, else the default)"

@@ -11,8 +11,8 @@ from typing import NoReturn
 
 from LDMSegLib.cli.console import JSON_EVENTS
 from LDMSegLib.errors import InputError
-from LDMSegLib.preprocessing.plan import CHOICES, NEVER, PreparationOptions
-from LDMSegLib.sequences.site_rules import SiteRules, read_site_rules
+from LDMSegLib.preprocessing.plan import CHOICES, PreparationOptions, check_options
+from LDMSegLib.sequences.site_rules import read_site_rules
 from LDMSegLib.specification import Specification
 
 BRATS_LABELS = "brats2017"
@@ -102,31 +102,44 @@ def add_site_rules(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def site_rules(args: argparse.Namespace, specification: Specification) -> SiteRules:
-    """What `add_site_rules` was answered; raises InputError where the file is none."""
-    return read_site_rules(args.site_rules, specification.sequence_names) if args.site_rules else SiteRules()
+def check_site_rules(args: argparse.Namespace, specification: Specification) -> None:
+    """Read what `add_site_rules` was answered; raises InputError where the file is none."""
+    if args.site_rules:
+        read_site_rules(args.site_rules, specification.sequence_names)
 
 
-def series_numbers(given: Mapping[str, Path]) -> dict[str, int]:
+def given_images(args: argparse.Namespace) -> dict[str, Path]:
+    """What --t1c and the like were given: sequence name → file, or the number of a series as a path."""
+    return {key.removeprefix("file:"): path for key, path in vars(args).items() if key.startswith("file:") and path is not None}
+
+
+def chosen_images(args: argparse.Namespace, command: str) -> tuple[list[Path] | dict[str, Path], dict[str, int]]:
+    """The one way in which images were given, and the numbers of series beside a DICOM folder; for `read_case`.
+
+    Raises:
+        InputError: none were, or in more than one way.
+    """
+    given = given_images(args)
+    if len(args.case) == 1 and args.case[0].is_dir() and (numbers := _series_numbers(given)):
+        return args.case, numbers
+    if bool(args.case) == bool(given):
+        found = "images were given in more than one way" if given else "no images were given"
+        ways = "a case's folder, or one file for each sequence" + (", or --cohort DIR" if "cohort" in args else "")
+        raise InputError(f"{found}, expected {ways}; see ldmseg {command} --help")
+    return given or args.case, {}
+
+
+def _series_numbers(given: Mapping[str, Path]) -> dict[str, int]:
     """What --t1c 5 and the like mean beside a DICOM folder: sequence name → number of its series; empty where files are given."""
     numbers = {name: int(str(value)) for name, value in given.items() if re.fullmatch(r"[0-9]+", str(value))}
     return numbers if len(numbers) == len(given) else {}
 
 
-def preparation_options(args: argparse.Namespace, specification: Specification | None = None) -> PreparationOptions:
-    """What `add_preparing` was answered.
-
-    Raises:
-        InputError: a brain mask was given and is not to be used, or the result is wanted on what is no sequence of the bundle.
-    """
-    if args.prepare == NEVER and args.brain_mask is not None:
-        raise InputError(
-            f"--brain-mask {args.brain_mask} was given with --prepare never, which extracts no brain; leave one of the two out"
-        )
-    names = specification.sequence_names if specification else ()
-    if args.result_on and names and args.result_on not in names:
-        raise InputError(f"--result-on is '{args.result_on}', which is no sequence of this bundle; choose one of {', '.join(names)}")
-    return PreparationOptions(args.prepare, args.brain_extraction, args.brain_mask, args.result_on, args.threads)
+def preparation_options(args: argparse.Namespace, specification: Specification) -> PreparationOptions:
+    """What `add_preparing` was answered; raises InputError as `check_options`."""
+    chosen = PreparationOptions(args.prepare, args.brain_extraction, args.brain_mask, args.result_on, args.threads)
+    check_options(chosen, specification.sequence_names)
+    return chosen
 
 
 def given_bundle(arguments: list[str]) -> str | None:

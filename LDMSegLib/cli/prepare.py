@@ -4,20 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from LDMSegLib import GENERATOR
-from LDMSegLib.cases.loading import read_files, read_folder, to_case
+from LDMSegLib.api import prepare
 from LDMSegLib.cli import options
 from LDMSegLib.cli.tables import table
 from LDMSegLib.errors import BundleError, InputError
 from LDMSegLib.events import Reporter
-from LDMSegLib.io.atomic_folder import PROVENANCE, check_output, result_folder
-from LDMSegLib.io.dicom_source import describe_source
-from LDMSegLib.io.hashing import file_sha256
-from LDMSegLib.io.nifti_out import write_nifti
+from LDMSegLib.io.atomic_folder import check_output
 from LDMSegLib.models.bundle import find_bundle
 from LDMSegLib.preprocessing.plan import ALWAYS, NEVER
-from LDMSegLib.results.provenance import FORMAT, RESEARCH_USE, describe_input, plain, software_versions, to_json
-from LDMSegLib.results.save import attached
+from LDMSegLib.results.provenance import RESEARCH_USE, plain
 
 
 def run(arguments: list[str], reporter: Reporter) -> int:
@@ -29,7 +24,7 @@ def run(arguments: list[str], reporter: Reporter) -> int:
             raise
         sequences = ()
     parser = options.Parser("prepare", "Register raw scans, extract the brain and turn it like a bundle's training data; segments nothing.")
-    parser.add_argument("case", nargs="?", type=Path, metavar="CASE", help="a folder of NIfTI files or of DICOM series")
+    parser.add_argument("case", nargs="*", type=Path, metavar="CASE", help="the case's folder (NIfTI or DICOM), or its files")
     for sequence in sequences:
         parser.add_argument(f"--{sequence.name}", dest=f"file:{sequence.name}", type=Path, metavar="FILE", help=sequence.title)
     options.add_site_rules(parser)
@@ -39,56 +34,28 @@ def run(arguments: list[str], reporter: Reporter) -> int:
     options.add_preparing(parser, ALWAYS)
     options.add_threads(parser)
     args = parser.parse_args(arguments)
-    specification = find_bundle(args.bundle).specification
-    given = {key.removeprefix("file:"): path for key, path in vars(args).items() if key.startswith("file:") and path is not None}
-    numbers = options.series_numbers(given) if args.case and args.case.is_dir() else {}
-    if bool(args.case) == bool(given) and not numbers:
-        raise InputError("expected either a case's folder or one file for each sequence; see ldmseg prepare --help")
+    bundle = find_bundle(args.bundle)
     if args.prepare == NEVER:
         raise InputError("--prepare never leaves nothing for ldmseg prepare to do, expected automatic or always; leave it out")
-    preparation_options = options.preparation_options(args, specification)
+    options.preparation_options(args, bundle.specification)
+    images, series = options.chosen_images(args, "prepare")
     target = check_output(args.output, args.overwrite)
-    reporter.stage("read", "Reading the images")
-    rules = options.site_rules(args, specification)
-    if args.case:
-        found = read_folder(args.case, specification, args.case_id, numbers, rules=rules)
-    else:
-        found = read_files(given, specification, args.case_id)
-    read = to_case(found, specification, preparation_options, reporter)
-    if read.prepared is None:
-        raise InputError(
-            f"the images of '{found.id}' are prepared already, so there is nothing to do; add --prepare always to do it all the same"
-        )
-    reporter.stage("write", "Writing the prepared images")
-    with result_folder(target, args.overwrite) as folder:
-        case = read.case
-        for name, volume in case.volumes.items():
-            top = float(volume.array.max())
-            write_nifti(folder / f"{case.id}_{name}.nii.gz", volume.array, volume.affine, "", f"LDMSeg: prepared {name}", top)
-        mask = read.prepared.brain.astype("uint8")
-        write_nifti(folder / f"{case.id}_brainmask.nii.gz", mask, case.grid.affine, "labels", "LDMSeg: brain", 1.0)
-        for name, content in attached(read.prepared).items():
-            (folder / name).write_bytes(content)
-        names = sorted(file.name for file in folder.iterdir())
-        record = {
-            "generator": GENERATOR,
-            "format": FORMAT,
-            "intended_use": RESEARCH_USE,
-            "case": case.id,
-            "inputs": [
-                describe_source(name, read.sources[name])
-                if name in read.sources
-                else describe_input(name, volume.path, named=args.case_id is None)
-                for name, volume in case.volumes.items()
-            ],
-            "identification": case.identified.record(),
-            "preparation": read.prepared.record,
-            "warnings": case.warnings,
-            "software": software_versions(),
-            "files": {name: file_sha256(folder / name) for name in names},
-        }
-        (folder / PROVENANCE).write_text(to_json(record), encoding="utf-8", newline="")
-    reporter.result(**plain({"case": case.id, "folder": target, "files": names, "warnings": case.warnings, **read.prepared.record}))
+    prepared = prepare(
+        images,
+        bundle,
+        case_id=args.case_id,
+        series=series,
+        site_rules=args.site_rules,
+        prepare=args.prepare,
+        brain_mask=args.brain_mask,
+        brain_extraction=args.brain_extraction,
+        result_on=args.result_on,
+        threads=args.threads,
+        reporter=reporter,
+    )
+    files = prepared.save(target, args.overwrite, reporter=reporter)
+    said = {"case": prepared.id, "folder": target, "files": list(files), "warnings": prepared.warnings, **prepared.record}
+    reporter.result(**plain(said))
     if not args.json_events:
-        print(table([(step.title, step.measure) for step in read.prepared.steps], "<<") + f"\n\n{target}\n\n{RESEARCH_USE}")
+        print(table([(step.title, step.measure) for step in prepared.steps], "<<") + f"\n\n{target}\n\n{RESEARCH_USE}")
     return 0

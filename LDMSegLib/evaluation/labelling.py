@@ -49,7 +49,7 @@ class Labelling:
         """Every integer that has a meaning, 0 apart."""
         return {*self.values.values(), *self.ignored}
 
-    def masks(self, label_map: np.ndarray, specification: Specification, path: Path) -> np.ndarray:
+    def masks(self, label_map: np.ndarray, specification: Specification, path: Path | str) -> np.ndarray:
         """(R, X, Y, Z) bool of a uint8 label map (X, Y, Z); raises InputError naming `path` where an integer has no meaning."""
         unknown = sorted(set(present(label_map)) - self.known)
         if unknown:

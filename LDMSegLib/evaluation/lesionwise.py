@@ -34,6 +34,7 @@ class Rules:
 BRATS_2023_GLIOMA = Rules()
 BRATS_2023_MENINGIOMA = Rules(dilation=1)
 BRATS_2023_METASTASES = Rules(dilation=1, uncounted_mm3=2.0)
+BRATS_2023_RULES = {"glioma": BRATS_2023_GLIOMA, "meningioma": BRATS_2023_MENINGIOMA, "metastases": BRATS_2023_METASTASES}
 
 
 @dataclass(frozen=True)

@@ -179,10 +179,23 @@ def evaluate_pair(
     if labels is None:
         meant, own = decide_labellings([pair], specification)
         labels = meant, own[pair.prediction]
-    answer = labels[1].masks(prediction.array, specification, pair.prediction)
-    truth = labels[0].masks(_on_grid(reference, prediction).array, specification, pair.reference)
+    return evaluate_volumes(pair.case, prediction, reference, specification, labels, rules, smallest_mm3)
+
+
+def evaluate_volumes(
+    case: str,
+    prediction: Volume,
+    reference: Volume,
+    specification: Specification,
+    labels: tuple[Labelling, Labelling],
+    rules: Rules = BRATS_2023_GLIOMA,
+    smallest_mm3: float = 0.0,
+) -> list[dict[str, Any]]:
+    """Score one case whose label maps are in memory; see `evaluate_pair`."""
+    answer = labels[1].masks(prediction.array, specification, prediction.path or "the prediction")
+    truth = labels[0].masks(_on_grid(reference, prediction).array, specification, reference.path or "the reference")
     spacing = np.linalg.norm(prediction.affine[:3, :3], axis=0)
-    return case_rows(pair.case, truth, answer, specification.region_names, spacing, rules, smallest_mm3)
+    return case_rows(case, truth, answer, specification.region_names, spacing, rules, smallest_mm3)
 
 
 def made_with(predictions: Iterable[Path]) -> str | None:
@@ -209,8 +222,9 @@ def _on_grid(reference: Volume, prediction: Volume) -> Volume:
     array, affine = aligned_axes(reference.array, reference.affine, prediction.affine)
     if not same_grid(affine, array.shape, prediction.affine, prediction.shape):
         how = difference(reference.affine, reference.shape, prediction.affine, prediction.shape)
+        file, other = reference.path or "given", prediction.path or "the prediction"
         raise InputError(
-            f"the reference {reference.path} lies on another grid than {prediction.path} ({how}), expected the same; "
+            f"the reference {file} lies on another grid than {other} ({how}), expected the same; "
             "give the reference that belongs to the image that was segmented"
         )
     return Volume(array, prediction.affine, reference.path, reference.header)

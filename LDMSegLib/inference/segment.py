@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
 
+from LDMSegLib.cases.loaded import LoadedCase
 from LDMSegLib.diffusion.ensemble import EnsembleRun
 from LDMSegLib.diffusion.statistics import RunningStatistics
 from LDMSegLib.errors import Cancelled
 from LDMSegLib.events import Cancellation, Reporter, Silent
-from LDMSegLib.inference.ensemble import Reading, draw, read, seen_by
+from LDMSegLib.inference.ensemble import draw, read, seen_by
+from LDMSegLib.io.input_record import describe_input
 from LDMSegLib.models.model import Model
 from LDMSegLib.postprocessing.calibration import calibrate, uncalibrated
 from LDMSegLib.postprocessing.ood_measures import measure_case
 from LDMSegLib.postprocessing.out_of_distribution import implausible
 from LDMSegLib.postprocessing.regions import label_map, nest, region_masks, threshold_masks
-from LDMSegLib.postprocessing.uncertainty import find_uncertain_regions
-from LDMSegLib.postprocessing.volumes import measure
+from LDMSegLib.postprocessing.uncertainty import UncertainRegion, find_uncertain_regions
+from LDMSegLib.postprocessing.volumes import RegionVolume, measure
 from LDMSegLib.preprocessing.case import Case
 from LDMSegLib.preprocessing.normalisation import background, normalise
-from LDMSegLib.results.provenance import build_provenance, describe_geometry, describe_input
+from LDMSegLib.results.provenance import build_provenance, describe_geometry
 from LDMSegLib.results.segmentation import Segmentation, rests_on
 from LDMSegLib.spatial.model_grid import PlacedGrid, from_grid, place, to_grid
 from LDMSegLib.specification import Specification, to_dict
@@ -38,7 +41,6 @@ class Settings:
     seed: int = 0
     threshold: float | None = None
     batch_size: int = 8
-    mode_name: str = ""
     synthetic: bool = False
 
 
@@ -58,15 +60,19 @@ class _Timer:
 
 
 def segment(
-    case: Case, model: Model, settings: Settings = Settings(), reporter: Reporter | None = None, cancellation: Cancellation | None = None
+    case: Case | LoadedCase,
+    model: Model,
+    settings: Settings = Settings(),
+    reporter: Reporter | None = None,
+    cancellation: Cancellation | None = None,
 ) -> Segmentation:
     """Segment one case by an ensemble of the latent diffusion model.
 
     Args:
-        case: sequences on one grid (see `cases.assemble.load_case`).
+        case: sequences on one grid (see `cases.assemble.load_case`), or with it how it was loaded, for the provenance.
         model: a bundle's networks, loaded for one sampling mode.
         settings: seed, threshold, batch size.
-        reporter: hears stages "prepare", "condition", "sample" and "restore", and how far they are.
+        reporter: hears stages "prepare", "condition", "sample" and "restore", how far they are, and every warning that is new with them.
         cancellation: asked between steps; what is finished then is still a result, marked partial.
 
     Returns:
@@ -76,14 +82,15 @@ def segment(
         Cancelled: before the first member was finished.
         InputError: the images are empty or far too large, or memory does not suffice for one member.
     """
-    spec, mode = model.specification, model.mode
+    loaded = case if isinstance(case, LoadedCase) else LoadedCase(case)
+    case, spec, mode = loaded.case, model.specification, model.mode
     reporter, cancellation = reporter or Silent(), cancellation or Cancellation()
     timer = _Timer(reporter)
     with timer.stage("prepare", "Preparing the images"):
         foreground = case.foreground()
         placed = place(foreground, case.grid.affine, spec.grid)
-        mri = prepare(case, spec, placed)
-        bias_corrected = prepare(replace(case, volumes=case.bias_corrected), spec, placed) if case.bias_corrected else None
+        mri = network_input(case, spec, placed)
+        bias_corrected = network_input(replace(case, volumes=case.bias_corrected), spec, placed) if case.bias_corrected else None
     with timer.stage("condition", "Reading the MRI"):
         readings = read(model, mri, bias_corrected)
     brain = to_grid(foreground.astype(np.float32), case.grid.affine, placed)
@@ -95,10 +102,70 @@ def segment(
             f"the segmentation of '{case.id}' was cancelled before its first member was finished, so there is no result; run it again"
         )
     with timer.stage("restore", "Bringing the result to the image's grid"):
-        return _restored(case, model, settings, mri, ensemble, run, readings, timer)
+        restored = _restored(case, model, mri, ensemble)
+    seen = seen_by(readings, run.finished)
+    new = _new_warnings(case, spec, restored.measures, run, len(seen), len(readings))
+    for warning in new:
+        reporter.warning(warning)
+    warnings = (*case.warnings, *new)
+    provenance = build_provenance(
+        bundle={"name": model.bundle.name, "version": model.bundle.version, "weights_sha256": spec.weights.sha256},
+        inputs=_inputs(loaded),
+        geometry=describe_geometry(case.target.shape, case.target.affine),
+        seed=settings.seed,
+        mode=model.mode_name,
+        sampler=mode.sampler,
+        steps=mode.steps,
+        views=len(seen),
+        views_requested=len(readings),
+        members_by_view=[
+            {"mirrored": list(view.axes), "shift": list(view.shift), "bias_corrected": view.bias_corrected, "members": count}
+            for view, count in seen
+        ],
+        direct=mode.direct,
+        attenuation=mode.attenuation,
+        members_requested=run.requested,
+        members_finished=run.finished,
+        threshold=ensemble.threshold,
+        device={
+            "kind": model.device.kind,
+            "name": model.device.name,
+            "precision": model.device.precision,
+            "batch_size": run.batch_size_used,
+        },
+        threads=torch.get_num_threads(),
+        timings={**loaded.seconds, **timer.seconds},
+        warnings=warnings,
+        synthetic=settings.synthetic,
+        case=case.id,
+        model_grid=describe_geometry(placed.shape, placed.affine),
+        missing_sequences=list(case.missing),
+        identification=case.identified.record(),
+        calibration=to_dict(spec.calibration),
+        plausibility=restored.measures,
+        preparing=loaded.requested,
+        **({"preparation": loaded.prepared.record} if loaded.prepared else {}),
+    )
+    return Segmentation(
+        probabilities=restored.probabilities,
+        variance=restored.variance,
+        label_map=restored.labels,
+        affine=case.target.affine,
+        labels=spec.labels,
+        regions=spec.regions,
+        threshold=ensemble.threshold,
+        members_finished=run.finished,
+        members_requested=run.requested,
+        views=len(seen),
+        views_requested=len(readings),
+        volumes=restored.volumes,
+        uncertain_regions=restored.uncertain_regions,
+        warnings=warnings,
+        provenance=provenance,
+    )
 
 
-def prepare(case: Case, spec: Specification, placed: PlacedGrid) -> np.ndarray:
+def network_input(case: Case, spec: Specification, placed: PlacedGrid) -> np.ndarray:
     """The case's sequences on the model's grid and in the network's range, (sequences, X, Y, Z) float32; missing ones empty."""
 
     def one(name: str) -> np.ndarray:
@@ -131,17 +198,20 @@ class _Ensemble:
         self.volumes_ml.append([float(self._voxel_ml[mask].sum(dtype=np.float64)) for mask in masks])
 
 
-def _restored(
-    case: Case,
-    model: Model,
-    settings: Settings,
-    mri: np.ndarray,
-    ensemble: _Ensemble,
-    run: EnsembleRun,
-    readings: Sequence[Reading],
-    timer: _Timer,
-) -> Segmentation:
-    spec, mode, target, to_case = model.specification, model.mode, case.target, case.target_affine
+@dataclass(frozen=True, eq=False)
+class _Restored:
+    """The result's maps on the target's grid, and what is measured of them; see `Segmentation`."""
+
+    probabilities: np.ndarray
+    variance: np.ndarray
+    labels: np.ndarray
+    volumes: tuple[RegionVolume, ...]
+    uncertain_regions: tuple[UncertainRegion, ...]
+    measures: Mapping[str, float]
+
+
+def _restored(case: Case, model: Model, mri: np.ndarray, ensemble: _Ensemble) -> _Restored:
+    spec, target, to_case = model.specification, case.target, case.target_affine
     mean, variance = ensemble.statistics.mean.cpu().numpy(), ensemble.statistics.variance.cpu().numpy()
     measures = measure_case(model, mri, mean, tuple(case.volumes), ensemble.limits) if spec.plausibility.ranges else {}
     inside = case.target_inside()
@@ -152,65 +222,26 @@ def _restored(
     labels = label_map(
         probabilities, spec.labels, spec.regions, ensemble.threshold, smallest_mm3=spec.min_component_mm3, voxel_mm3=voxel_mm3
     )
-    seen = seen_by(readings, run.finished)
-    warnings = list(case.warnings)
+    masks = region_masks(labels, spec.labels, spec.regions)
+    volumes = measure(masks, probabilities, spec.regions, target.affine, np.array(ensemble.volumes_ml))
+    places = find_uncertain_regions(probabilities, spec.regions, target.affine)
+    return _Restored(probabilities, variance, labels, volumes, places, measures)
+
+
+def _new_warnings(
+    case: Case, spec: Specification, measures: Mapping[str, float], run: EnsembleRun, views: int, views_requested: int
+) -> list[str]:
+    """What is to be said of the result beyond what was said of its images."""
+    new = []
     if case.missing:
-        warnings.append(f"without {', '.join(case.missing)}: the result rests on {', '.join(case.volumes)} alone and is less certain")
-    warnings += implausible(measures, spec.plausibility.ranges, spec.regions)
+        new.append(f"without {', '.join(case.missing)}: the result rests on {', '.join(case.volumes)} alone and is less certain")
+    new += implausible(measures, spec.plausibility.ranges, spec.regions)
     if run.partial:
-        warnings.append(rests_on(run.finished, run.requested, len(seen), len(readings)))
-    provenance = build_provenance(
-        bundle={"name": model.bundle.name, "version": model.bundle.version, "weights_sha256": spec.weights.sha256},
-        inputs=[describe_input(name, volume.path) for name, volume in case.volumes.items() if volume.path is not None],
-        geometry=describe_geometry(target.shape, target.affine),
-        seed=settings.seed,
-        mode=settings.mode_name or spec.default_mode,
-        sampler=mode.sampler,
-        steps=mode.steps,
-        views=len(seen),
-        views_requested=len(readings),
-        members_by_view=[
-            {"mirrored": list(view.axes), "shift": list(view.shift), "bias_corrected": view.bias_corrected, "members": count}
-            for view, count in seen
-        ],
-        direct=mode.direct,
-        attenuation=mode.attenuation,
-        members_requested=run.requested,
-        members_finished=run.finished,
-        threshold=ensemble.threshold,
-        device={
-            "kind": model.device.kind,
-            "name": model.device.name,
-            "precision": model.device.precision,
-            "batch_size": run.batch_size_used,
-        },
-        threads=torch.get_num_threads(),
-        timings=timer.seconds,
-        warnings=warnings,
-        synthetic=settings.synthetic,
-        case=case.id,
-        model_grid=describe_geometry(ensemble.placed.shape, ensemble.placed.affine),
-        missing_sequences=list(case.missing),
-        identification=case.identified.record(),
-        calibration=to_dict(spec.calibration),
-        plausibility=measures,
-    )
-    return Segmentation(
-        probabilities=probabilities,
-        variance=variance,
-        label_map=labels,
-        affine=target.affine,
-        labels=spec.labels,
-        regions=spec.regions,
-        threshold=ensemble.threshold,
-        members_finished=run.finished,
-        members_requested=run.requested,
-        views=len(seen),
-        views_requested=len(readings),
-        volumes=measure(
-            region_masks(labels, spec.labels, spec.regions), probabilities, spec.regions, target.affine, np.array(ensemble.volumes_ml)
-        ),
-        uncertain_regions=find_uncertain_regions(probabilities, spec.regions, target.affine),
-        warnings=tuple(warnings),
-        provenance=provenance,
-    )
+        new.append(rests_on(run.finished, run.requested, views, views_requested))
+    return new
+
+
+def _inputs(loaded: LoadedCase) -> list[Mapping[str, Any]]:
+    if loaded.inputs is not None:
+        return list(loaded.inputs)
+    return [describe_input(name, volume.path) for name, volume in loaded.case.volumes.items() if volume.path is not None]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-from nibabel.spatialimages import HeaderDataError
+from nibabel.spatialimages import HeaderDataError, SpatialImage
 
 from LDMSegLib.errors import InputError
 from LDMSegLib.io.itk_images import is_itk_image, read_itk_image
@@ -37,6 +37,27 @@ def read_volume(path: str | Path) -> Volume:
     return volume
 
 
+def take_image(image: SpatialImage, name: str) -> Volume:
+    """Take an image that is in memory, with the same checks as one that is read.
+
+    Args:
+        image: nibabel's, of any orientation, spacing and obliqueness; affine voxel→world RAS mm.
+        name: what to call it in an error, e.g. "the image given as t1c".
+
+    Returns:
+        A copy as `read_volume` gives it, without a path; with a header where the image has one of NIfTI's that says the same.
+
+    Raises:
+        InputError: as `read_volume`.
+    """
+    array = _values(name, image, shape := _shape(name, image), None)
+    volume = Volume(array=array.copy(), affine=_affine(name, image, shape))
+    _reject_constant(name, volume.array)
+    header = image.header
+    same = isinstance(header, nib.Nifti1Header) and np.array_equal(header.get_best_affine(), image.affine)
+    return replace(volume, header=header.copy()) if same else volume
+
+
 def read_label_map(path: str | Path) -> Volume:
     """Read a label map; unlike an image it may hold a single value, e.g. where there is no tumour.
 
@@ -50,11 +71,21 @@ def read_label_map(path: str | Path) -> Volume:
         InputError: as `read_volume`, or a value that is not a whole number from 0 to 255.
     """
     volume = _read(Path(path).expanduser())
+    return _whole_numbers(volume, volume.path)
+
+
+def take_label_map(image: SpatialImage, name: str) -> Volume:
+    """Take a label map that is in memory, with the same checks as one that is read; see `take_image` and `read_label_map`."""
+    array = _values(name, image, shape := _shape(name, image), None)
+    return _whole_numbers(Volume(array, _affine(name, image, shape)), name)
+
+
+def _whole_numbers(volume: Volume, name: Path | str) -> Volume:
     array = volume.array
     wrong = array[(array < 0) | (array > 255) | (array != np.rint(array))]
     if wrong.size:
         raise InputError(
-            f"{volume.path} holds the value {wrong[0]:g}, expected a label map of whole numbers from 0 to 255; give the label map itself"
+            f"{name} holds the value {wrong[0]:g}, expected a label map of whole numbers from 0 to 255; give the label map itself"
         )
     return replace(volume, array=array.astype(np.uint8))
 
@@ -110,7 +141,7 @@ def _parse(path: Path, content: bytes) -> nib.Nifti1Image:
         raise _damaged_header(path, error) from None
 
 
-def _shape(path: Path, image: nib.Nifti1Image) -> tuple[int, int, int]:
+def _shape(path: Path | str, image: SpatialImage) -> tuple[int, int, int]:
     kind = image.get_data_dtype()
     if kind.fields is not None or kind.kind not in "iuf":
         what = "complex numbers" if kind.kind == "c" else "colours" if kind.fields is not None else str(kind)
@@ -133,7 +164,7 @@ def _shape(path: Path, image: nib.Nifti1Image) -> tuple[int, int, int]:
     return shape[:3]
 
 
-def _affine(path: Path, image: nib.Nifti1Image, shape: tuple[int, int, int]) -> np.ndarray:
+def _affine(path: Path | str, image: SpatialImage, shape: tuple[int, int, int]) -> np.ndarray:
     if image.affine is None or not np.isfinite(image.affine).all():
         raise InputError(f"{path} has NaN or infinite numbers in its affine, expected a voxel-to-world matrix; repair the file's header")
     affine = np.array(image.affine, dtype=np.float64)
@@ -156,7 +187,7 @@ def _affine(path: Path, image: nib.Nifti1Image, shape: tuple[int, int, int]) -> 
     return affine
 
 
-def _values(path: Path, image: nib.Nifti1Image, shape: tuple[int, int, int], size: int | None) -> np.ndarray:
+def _values(path: Path | str, image: SpatialImage, shape: tuple[int, int, int], size: int | None) -> np.ndarray:
     """The voxels of an image whose file has `size` bytes; None of one that was read already."""
     if size is not None:
         needed = image.dataobj.offset + int(np.prod(image.shape, dtype=np.int64)) * image.get_data_dtype().itemsize
@@ -175,14 +206,14 @@ def _values(path: Path, image: nib.Nifti1Image, shape: tuple[int, int, int], siz
     return array
 
 
-def _reject_constant(path: Path, array: np.ndarray) -> None:
+def _reject_constant(path: Path | str, array: np.ndarray) -> None:
     low, high = float(array.min()), float(array.max())
     if low == high:
         what = "is empty (every voxel is 0)" if low == 0 else f"is constant (every voxel is {low:g})"
         raise InputError(f"{path} {what}, expected an MR image; check that the right file was given")
 
 
-def _damaged_header(path: Path, error: Exception) -> InputError:
+def _damaged_header(path: Path | str, error: Exception) -> InputError:
     return InputError(f"{path} has a damaged NIfTI header ({_short(error)}), expected a valid one; export the image again")
 
 

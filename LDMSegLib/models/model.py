@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -19,9 +20,10 @@ from LDMSegLib.specification import Mode, Specification
 class Model:
     """The networks that one sampling mode needs. Networks compute in the device's precision, latents stay float32."""
 
-    def __init__(self, bundle: Bundle, mode: Mode, device: Device) -> None:
-        """Load the weights; raises BundleError as `load_networks` does."""
+    def __init__(self, bundle: Bundle, mode: Mode, device: Device, mode_name: str = "") -> None:
+        """Load the weights; raises BundleError as `load_networks` does. `mode_name` is what the bundle calls the mode."""
         self.bundle, self.mode, self.device = bundle, mode, device
+        self.mode_name = mode_name or bundle.specification.default_mode
         names = ["autoencoder", mode.unet] + ([mode.controlnet, "conditioning"] if mode.controlnet else [])
         networks = load_networks(bundle, device.kind, device.dtype, names)
         self._autoencoder, self._unet = networks["autoencoder"], networks[mode.unet]
@@ -39,6 +41,14 @@ class Model:
     @property
     def specification(self) -> Specification:
         return self.bundle.specification
+
+    def sampling(self, steps: int | None = None, members: int | None = None) -> Model:
+        """The same networks for another number of steps or members; raises InputError as `sampling_mode`."""
+        if steps is None and members is None:
+            return self
+        other = copy.copy(self)
+        other.mode = adapted_mode(self.mode, self.mode_name, self.specification, steps, members)
+        return other
 
     def latent_shape(self, shape: tuple[int, int, int]) -> tuple[int, int, int, int]:
         """(C, x, y, z) of the latent of an image of this shape."""
@@ -101,11 +111,14 @@ def sampling_mode(specification: Specification, name: str | None, steps: int | N
     Raises:
         BundleError: there is no such mode. InputError: the mode's steps are fixed, or a number makes no sense.
     """
-    mode = specification.mode(name)
+    return adapted_mode(specification.mode(name), name or specification.default_mode, specification, steps, members)
+
+
+def adapted_mode(mode: Mode, name: str, specification: Specification, steps: int | None, members: int | None) -> Mode:
+    """A mode with another number of steps or members; `name` is what the bundle calls it. Raises InputError as `sampling_mode`."""
     if steps is not None:
         if mode.timesteps and steps != mode.steps:
-            chosen = name or specification.default_mode
-            raise InputError(f"mode '{chosen}' was distilled for {mode.steps} steps, not {steps}; leave --steps out or choose another mode")
+            raise InputError(f"mode '{name}' was distilled for {mode.steps} steps, not {steps}; leave --steps out or choose another mode")
         if not 1 <= steps <= specification.schedule.steps:
             raise InputError(f"--steps is {steps}, expected 1 to {specification.schedule.steps}; give another number")
         mode = replace(mode, steps=steps)

@@ -14,7 +14,7 @@ from LDMSegLib.specification import Region
 
 
 @dataclass(frozen=True)
-class Volume:
+class RegionVolume:
     """One region's volume, all in mL.
 
     `ensemble` is the volume of the result itself (thresholded mean). `expected` is the sum of the probabilities times
@@ -41,7 +41,7 @@ def measure(
     regions: tuple[Region, ...],
     affine: np.ndarray,
     member_volumes: np.ndarray | None = None,
-) -> tuple[Volume, ...]:
+) -> tuple[RegionVolume, ...]:
     """Measure every region.
 
     Args:
@@ -52,7 +52,7 @@ def measure(
         member_volumes: (members, R) volumes of the members' own thresholded regions in mL.
 
     Returns:
-        One `Volume` per region, in channel order.
+        One `RegionVolume` per region, in channel order.
 
     Raises:
         ValueError: Channels, regions and member volumes do not have the same number of regions.
@@ -64,7 +64,7 @@ def measure(
         raise ValueError(f"member volumes of shape {members.shape} given, expected (members, {len(regions)})")
     voxel = voxel_ml(affine)
     return tuple(
-        Volume(
+        RegionVolume(
             region=region.name,
             ensemble=float(np.count_nonzero(masks[r]) * voxel),
             expected=float(probabilities[r].sum(dtype=np.float64) * voxel),
@@ -79,7 +79,7 @@ def voxel_ml(affine: np.ndarray) -> float:
     return float(abs(np.linalg.det(np.asarray(affine, dtype=np.float64)[:3, :3])) / 1000.0)
 
 
-def to_rows(volumes: Iterable[Volume], titles: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
+def to_rows(volumes: Iterable[RegionVolume], titles: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
     """One flat row per region for volumes.csv; the unit stands in the column names, empty cells where unknown."""
     rows = []
     for volume in volumes:
@@ -105,7 +105,7 @@ def to_csv(rows: list[dict[str, Any]], columns: Iterable[str] = ()) -> str:
 
 def _over_members(values: np.ndarray) -> dict[str, Any]:
     if values.size == 0:
-        return {"members": 0} | {f.name: float("nan") for f in fields(Volume)[4:]}
+        return {"members": 0} | {f.name: float("nan") for f in fields(RegionVolume)[4:]}
     low, high = np.percentile(values, (2.5, 97.5))
     return {
         "members": int(values.size),

@@ -34,7 +34,7 @@ from LDMSegLib.spatial.resampling import resample_mask, resample_to
 from LDMSegLib.spatial.volume import Volume
 
 
-def prepare_case(
+def preprocess_case(
     id: str,
     volumes: Mapping[str, Volume],
     findings: Mapping[str, Findings],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +30,28 @@ class PreparationOptions:
     mask: Path | None = None
     result_on: str = ""
     threads: int | None = None
+
+
+def check_options(options: PreparationOptions, names: Sequence[str]) -> None:
+    """Check what can be checked without images.
+
+    Args:
+        options: the user's.
+        names: of the bundle's sequences.
+
+    Raises:
+        InputError: the choice is none of `CHOICES`, a brain mask is not to be used, or the result is wanted on what is no sequence.
+    """
+    _check_choice(options)
+    if options.choice == NEVER and options.mask is not None:
+        raise InputError(f"--brain-mask {options.mask} was given with --prepare never, which extracts no brain; leave one of the two out")
+    if options.result_on and options.result_on not in names:
+        raise InputError(f"--result-on is '{options.result_on}', which is no sequence of this bundle; choose one of {', '.join(names)}")
+
+
+def _check_choice(options: PreparationOptions) -> None:
+    if options.choice not in CHOICES:
+        raise InputError(f"the choice '{options.choice}' of preparing is unknown, expected {', '.join(CHOICES)}; choose one of these")
 
 
 @dataclass(frozen=True)
@@ -62,8 +84,7 @@ def plan(volumes: Mapping[str, Volume], findings: Mapping[str, Findings], refere
     Raises:
         InputError: the choice is none of `CHOICES`, or (automatic) the headers put two images in different places altogether.
     """
-    if options.choice not in CHOICES:
-        raise InputError(f"the choice '{options.choice}' of preparing is unknown, expected {', '.join(CHOICES)}; choose one of these")
+    _check_choice(options)
     if options.choice == NEVER:
         return Plan()
     others = tuple(name for name in volumes if name != reference)

@@ -12,7 +12,6 @@ from typing import Any
 
 import LDMSegLib
 from LDMSegLib import GENERATOR
-from LDMSegLib.io.hashing import file_sha256
 from LDMSegLib.io.printable import printable
 
 FORMAT = 1
@@ -50,7 +49,7 @@ def build_provenance(
 
     Args:
         bundle: Name, version, weights and their SHA-256, e.g. {"name": ..., "version": ..., "sha256": {file: hash}}.
-        inputs: One mapping per sequence, see `describe_input`.
+        inputs: One mapping per sequence, see `io.input_record`.
         geometry: Shape, spacing in mm and affine (voxel to world RAS in mm) of the result's grid.
         seed, mode, sampler, steps, members_requested, members_finished, threshold: What was sampled and how.
         device: E.g. {"kind": "cuda", "name": ..., "precision": "bfloat16"}.
@@ -101,14 +100,6 @@ def build_provenance(
         "warnings": [str(sentence) for sentence in warnings],
         **plain(more),
     }
-
-
-def describe_input(sequence: str, path: str | Path, named: bool = True) -> dict[str, Any]:
-    """A file that was read: which sequence, its name without the folders above it, size in bytes and SHA-256; without even
-    the name unless `named`."""
-    path = Path(path)
-    name = {"file": path.name} if named else {}
-    return {"sequence": sequence, **name, "bytes": path.stat().st_size, "sha256": file_sha256(path)}
 
 
 def describe_geometry(shape: Iterable[int], affine: Any) -> dict[str, Any]:

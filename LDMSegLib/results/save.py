@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from LDMSegLib.errors import LDMSegError
+from LDMSegLib.errors import InputError, LDMSegError
 from LDMSegLib.events import Reporter, Silent
-from LDMSegLib.io.dicom_seg import DicomSegWriter
-from LDMSegLib.io.dicom_source import DicomSource, describe_source
+from LDMSegLib.io.dicom_seg import DicomSegWriter, dicom_packages
+from LDMSegLib.io.dicom_source import DicomSource
 from LDMSegLib.io.itk_transform import itk_matlab, itk_text
 from LDMSegLib.preprocessing.case import Case
 from LDMSegLib.preprocessing.prepared import Prepared
@@ -23,30 +23,16 @@ from LDMSegLib.specification import Specification
 DICOM_SEG = "segmentation.dcm"
 
 
-@dataclass(frozen=True)
-class SaveOptions:
-    """What the user asked of the result.
-
-    `convention` of the label map's integers, who writes a DICOM SEG beside it, what was asked of raw scans, for the provenance, and
-    whether the names of the input's files may be in it.
-    """
-
-    convention: str | None = None
-    dicom_seg: DicomSegWriter | None = None
-    preparing: Mapping[str, Any] = field(default_factory=dict)
-    names: bool = True
-
-
 def save_segmentation(
     segmentation: Segmentation,
     case: Case,
     specification: Specification,
     folder: str | Path,
-    save_options: SaveOptions = SaveOptions(),  # noqa: B008 -- frozen
+    *,
     overwrite: bool = False,
-    seconds: dict[str, float] | None = None,
+    convention: str | None = None,
     prepared: Prepared | None = None,
-    sources: Mapping[str, DicomSource] | None = None,
+    dicom_seg: DicomSegWriter | None = None,
     reporter: Reporter | None = None,
 ) -> dict[str, Path]:
     """Write maps, tables, report and provenance; the folder appears complete or not at all.
@@ -54,15 +40,14 @@ def save_segmentation(
     A DICOM SEG that fails after all is left out with a warning: the rest is worth having without it.
 
     Args:
-        segmentation: of the case, on its reference's grid.
-        case: whose images the report shows, and whose reference header the maps take.
+        segmentation: of the case, on its target's grid.
+        case: whose images the report shows, and whose target's header the maps take.
         specification: the bundle's.
         folder: where; see `io.atomic_folder.check_output` for what may be replaced.
-        save_options: what the user asked of the result.
         overwrite: whether an earlier result of ours may be replaced.
-        seconds: more timings for the provenance, of what came before the segmentation.
-        prepared: what was done to raw scans, for its transforms, its pictures and the provenance.
-        sources: the DICOM series that the sequences came from, if any.
+        convention: of the label map's integers (`Label.conventions`).
+        prepared: what was done to raw scans, for its transforms and its pictures.
+        dicom_seg: who writes a DICOM SEG beside it.
         reporter: hears that warning.
 
     Returns:
@@ -71,20 +56,11 @@ def save_segmentation(
     Raises:
         OutputError: the folder cannot be written or holds something else.
     """
-    sources = sources or {}
-    timings = {name: round(value, 3) for name, value in (seconds or {}).items()}
-    record = {**segmentation.provenance, "timings_s": {**timings, **segmentation.provenance["timings_s"]}}
-    record["inputs"] = [*record["inputs"], *(describe_source(name, sources[name]) for name in case.volumes if name in sources)]
-    if not save_options.names:
-        record["inputs"] = [{key: value for key, value in one.items() if key != "file"} for one in record["inputs"]]
-    record["preparing"] = plain(save_options.preparing)
-    if prepared is not None:
-        record["preparation"] = plain(prepared.record)
-    segmentation = replace(segmentation, provenance=record)
-    attachments = attached(prepared) if prepared is not None else {}
-    if save_options.dicom_seg is not None:
+    record = segmentation.provenance
+    attachments = preparation_files(prepared) if prepared is not None else {}
+    if dicom_seg is not None:
         try:
-            attachments[DICOM_SEG] = save_options.dicom_seg.content(segmentation.label_map, segmentation.affine, _key(record))
+            attachments[DICOM_SEG] = dicom_seg.content(segmentation.label_map, segmentation.affine, _key(record))
         except LDMSegError as problem:
             said = f"{DICOM_SEG} was not written, the rest of the result was: {problem}"
             segmentation = replace(segmentation, warnings=(*segmentation.warnings, said))
@@ -103,7 +79,50 @@ def save_segmentation(
             prepared=prepared is not None,
         )
 
-    return write_segmentation(folder, segmentation, case.target.header, report, save_options.convention, overwrite, attachments)
+    return write_segmentation(folder, segmentation, case.target.header, report, convention, overwrite, attachments)
+
+
+def dicom_seg_writer(
+    case: Case, sources: Mapping[str, DicomSource], specification: Specification, regions: Sequence[str], bundle: str
+) -> tuple[DicomSegWriter | None, tuple[str, ...]]:
+    """Find out before a long computation whether a DICOM SEG can be written.
+
+    Args:
+        case: whose target's grid the label map will have.
+        sources: the DICOM series that the sequences came from.
+        specification: the bundle's.
+        regions: names of regions that become further, overlapping segments.
+        bundle: its name.
+
+    Returns:
+        Who writes it, or None where the series' headers forbid it, and what to tell the user.
+
+    Raises:
+        InputError: there is no DICOM series to refer to, no such region, or highdicom is not installed.
+    """
+    check_regions(regions, specification)
+    on = case.native_space.sequence if case.native_space else case.reference
+    source = sources.get(on)
+    if source is None:
+        raise InputError(
+            f"--dicom-seg was given, but {on} is not from DICOM, expected a DICOM folder as input; give it, or leave --dicom-seg out"
+        )
+    dicom_packages()
+    chosen = tuple(region for region in specification.regions if region.name in regions)
+    try:
+        writer = DicomSegWriter(source.files, specification.labels, chosen, bundle)
+        writer.check(case.target.shape, case.target.affine)
+    except LDMSegError as problem:
+        return None, (f"{DICOM_SEG} will not be written, the rest of the result will: {problem}",)
+    mended = f"{DICOM_SEG} differs from the headers of {on}, which are not legal DICOM: {'; '.join(writer.notes)}" if writer.notes else ""
+    return writer, (mended,) if mended else ()
+
+
+def check_regions(regions: Sequence[str], specification: Specification) -> None:
+    """Raise InputError where a region for the DICOM SEG is none of the bundle's."""
+    unknown = [name for name in regions if name not in specification.region_names]
+    if unknown:
+        raise InputError(f"--dicom-seg-regions names '{unknown[0]}', expected some of {', '.join(specification.region_names)}; correct it")
 
 
 def _key(record: Mapping[str, Any]) -> tuple[str, ...]:
@@ -112,7 +131,7 @@ def _key(record: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(json.dumps(plain(part), sort_keys=True) for part in (record["bundle"], record["sampling"], record["preparing"], images))
 
 
-def attached(prepared: Prepared) -> dict[str, bytes]:
+def preparation_files(prepared: Prepared) -> dict[str, bytes]:
     """The transforms of a preparation as files, and a page with a picture of each step."""
     from LDMSegLib.results.figures.preparation import StepPicture, render_steps  # matplotlib: not before it is needed
 
@@ -134,7 +153,7 @@ def _title(specification: Specification, name: str) -> str:
     return next(sequence.title for sequence in specification.sequences if sequence.name == name)
 
 
-def _details(record: dict) -> str:
+def _details(record: Mapping[str, Any]) -> str:
     sampling, device = record["sampling"], record["device"]
     steps = f"{sampling['steps']} step{'s' if sampling['steps'] > 1 else ''}"
     kind = device["kind"].upper() if device["kind"] in ("cpu", "mps") else device["name"]

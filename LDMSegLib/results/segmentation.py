@@ -10,7 +10,7 @@ import numpy as np
 
 from LDMSegLib.postprocessing.regions import region_masks
 from LDMSegLib.postprocessing.uncertainty import UncertainRegion
-from LDMSegLib.postprocessing.volumes import Volume
+from LDMSegLib.postprocessing.volumes import RegionVolume
 from LDMSegLib.specification import Label, Region
 
 
@@ -52,7 +52,7 @@ class Segmentation:
     threshold: float
     members_finished: int
     members_requested: int
-    volumes: tuple[Volume, ...] = ()
+    volumes: tuple[RegionVolume, ...] = ()
     uncertain_regions: tuple[UncertainRegion, ...] = ()
     warnings: tuple[str, ...] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from LDMSegLib.events import Reporter
 from LDMSegLib.io.nifti_in import read_volume
 from LDMSegLib.preprocessing.quality import image_warnings
 from LDMSegLib.spatial.atlas import find_space
@@ -31,6 +32,17 @@ class Canvas:
     image: Volume | None = None
     inside: np.ndarray | None = None
     warnings: tuple[str, ...] = ()
+
+
+def choose_canvas(like: str | Path | None, grid: Grid, reporter: Reporter) -> Canvas:
+    """The brain of an image where one is given, which is told as the stage "read"; else a grid of its own. Raises as `canvas_like`."""
+    if like is None:
+        return blank_canvas(grid)
+    reporter.stage("read", "Reading the image")
+    canvas = canvas_like(like, grid)
+    for warning in canvas.warnings:
+        reporter.warning(warning)
+    return canvas
 
 
 def blank_canvas(grid: Grid) -> Canvas:

@@ -21,6 +21,17 @@ from LDMSegLib.specification import Specification
 DESCRIPTION = "LDMSeg: SYNTHETIC mask, not a patient; research use only"
 
 
+def mask_name(number: int) -> str:
+    """What the file of a mask is called, without its ending."""
+    return f"mask_{number:04d}"
+
+
+def mask_row(number: int, member: int, volumes_ml: Mapping[str, float]) -> dict[str, Any]:
+    """One row of the table: the mask's file, its member, and the volume of each region in mL."""
+    volumes = {f"{region}_ml": round(volume, 4) for region, volume in volumes_ml.items()}
+    return {"mask": f"{mask_name(number)}.nii.gz", "member": member, **volumes}
+
+
 class MaskFolder:
     """Fills a folder (see `atomic_folder.result_folder`): each mask as it comes, and at the end all that is about all of them."""
 
@@ -47,13 +58,12 @@ class MaskFolder:
 
     def add(self, number: int, member: int, labels: np.ndarray, volumes_ml: Mapping[str, float]) -> None:
         """Write one mask: (X, Y, Z) uint8 in the labels' own values; volumes by region."""
-        name = f"mask_{number:04d}"
+        name = mask_name(number)
         lookup = np.arange(256, dtype=np.uint8)
         lookup[[label.value for label in self._labels]] = self._values
         geometry = self._affine if self._header is None else self._header
         write_nifti(self.folder / f"{name}.nii.gz", lookup[labels], geometry, "labels", DESCRIPTION, float(max(self._values)))
-        volumes = {f"{region}_ml": round(volume, 4) for region, volume in volumes_ml.items()}
-        self.rows.append({"mask": f"{name}.nii.gz", "member": member, **volumes})
+        self.rows.append(mask_row(number, member, volumes_ml))
         if len(self._tiles) < MOST:
             largest = max(volumes_ml, key=lambda region: volumes_ml[region])
             title = f"{name}   {largest} {volumes_ml[largest]:.1f} mL"

@@ -21,7 +21,7 @@ from LDMSegLib.evaluation.evaluation import case_rows
 from LDMSegLib.evaluation.lesionwise import dice
 from LDMSegLib.inference.segment import Settings, segment
 from LDMSegLib.postprocessing.regions import label_map, region_masks
-from LDMSegLib.postprocessing.volumes import Volume, voxel_ml
+from LDMSegLib.postprocessing.volumes import RegionVolume, voxel_ml
 from Testing.benchmarks.common import heading, labelled_cases, load_model, parser, write_csv
 from Testing.benchmarks.process import table
 from Testing.benchmarks.real_data import validation_folders
@@ -153,7 +153,7 @@ def _uncertainty(uncertainties: dict[str, list[tuple]], region: str) -> str:
     return table(f"Does uncertainty find errors? {region}, within {BAND_MM:.0f} mm of the tumour, mean over cases", head, body)
 
 
-def _volumes(volumes: list[tuple[str, float, Volume]]) -> str:
+def _volumes(volumes: list[tuple[str, float, RegionVolume]]) -> str:
     body, held, away = [], 0, []
     for case, truth_ml, found in volumes:
         inside = found.spread_low <= truth_ml <= found.spread_high

@@ -78,7 +78,7 @@ def run_mode(folder: Path, bundle: Bundle, name: str, members: int, seed: int, k
         with np.load(kept) as found:
             return Result(found["masks"], found["variance"], float(found["seconds"]))
     case, begun = read_case(folder, spec), time.monotonic()
-    result = segment(case, Model(bundle, mode, choose_device()), Settings(seed, mode_name=name))
+    result = segment(case, Model(bundle, mode, choose_device(), name), Settings(seed))
     found = Result(result.masks(), result.variance.sum(axis=(1, 2, 3), dtype=np.float64), time.monotonic() - begun)
     if kept:
         keep.mkdir(parents=True, exist_ok=True)

@@ -24,7 +24,7 @@ from LDMSegLib.preprocessing import (
     similarity,
     skull_strip,
 )
-from LDMSegLib.preprocessing.pipeline import prepare_case
+from LDMSegLib.preprocessing.pipeline import preprocess_case
 from LDMSegLib.preprocessing.plan import PreparationOptions
 from LDMSegLib.preprocessing.prepared import Prepared
 from LDMSegLib.spatial import atlas, foreground, grids, resampling
@@ -62,7 +62,7 @@ def prepared_with_cost(id: str, volumes: Mapping[str, Volume], spec: Specificati
     wall, cpu = time.monotonic(), time.process_time()
     findings = {name: foreground.inspect(volume) for name, volume in volumes.items()}
     todo = plan.plan(volumes, findings, spec.reference, PreparationOptions())
-    done = prepare_case(id, volumes, findings, spec.reference, find_space(spec.grid.space), todo, PreparationOptions())
+    done = preprocess_case(id, volumes, findings, spec.reference, find_space(spec.grid.space), todo, PreparationOptions())
     unit = 1 if sys.platform == "darwin" else 1024
     return done, {
         "seconds": dict(done.record["seconds"]),

@@ -24,7 +24,7 @@ from LDMSegLib.cases.assemble import Images, read_images
 from LDMSegLib.events import Silent
 from LDMSegLib.io.nifti_in import read_volume
 from LDMSegLib.models.bundle import find_bundle
-from LDMSegLib.preprocessing.pipeline import prepare_case
+from LDMSegLib.preprocessing.pipeline import preprocess_case
 from LDMSegLib.preprocessing.plan import PreparationOptions, plan
 from LDMSegLib.sequences.naming import find_case
 from LDMSegLib.spatial.atlas import find_space
@@ -54,7 +54,7 @@ def steps(images: Images, spec: Specification) -> dict[str, tuple[float, float]]
     clock = Clock()
     todo = plan(images.volumes, images.findings, spec.reference, PreparationOptions())
     names = ["brain", *(f"register {name}" for name in todo.register), "turn like the space, resample", "bias field"]
-    prepare_case(
+    preprocess_case(
         "speed", images.volumes, images.findings, spec.reference, find_space(spec.grid.space), todo, PreparationOptions(), reporter=clock
     )
     spans = zip(clock.told, clock.told[1:], strict=False)

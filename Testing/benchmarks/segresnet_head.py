@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from LDMSegLib.inference.segment import prepare
+from LDMSegLib.inference.segment import network_input
 from LDMSegLib.inference.tta import MOST, views
 from LDMSegLib.models.bundle import load_networks
 from LDMSegLib.models.model import Model
@@ -36,7 +36,7 @@ def head_predictions(network: torch.nn.Module, case: Case, model: Model) -> Head
     """What the supervised head of `network` predicts in the views of the model's mode."""
     spec = model.specification
     placed = place(case.foreground(), case.grid.affine, spec.grid)
-    mri = prepare(case, spec, placed)
+    mri = network_input(case, spec, placed)
     inside = case.foreground()
 
     def predict(images: np.ndarray) -> torch.Tensor:

@@ -11,7 +11,7 @@ from tiny_bundle import small_affine, small_images
 
 from LDMSegLib.events import Silent
 from LDMSegLib.inference.ensemble import read
-from LDMSegLib.inference.segment import prepare, segment
+from LDMSegLib.inference.segment import network_input, segment
 from LDMSegLib.inference.tta import View, view_of, views, views_of_case
 from LDMSegLib.models.bundle import read_bundle
 from LDMSegLib.models.device import choose_device
@@ -125,7 +125,7 @@ def test_every_second_view_of_a_case_with_bias_corrected_images_is_of_these(tiny
     model = Model(bundle, mode, device)
     case = Case("made_up", images, spec.reference, bias_corrected=bias_corrected)
     placed = place(case.foreground(), case.grid.affine, spec.grid)
-    mri, even = prepare(case, spec, placed), prepare(replace(case, volumes=bias_corrected), spec, placed)
+    mri, even = network_input(case, spec, placed), network_input(replace(case, volumes=bias_corrected), spec, placed)
     both, plain, other = read(model, mri, even), read(model, mri), read(model, even)
     assert torch.equal(both[0].embedding, other[0].embedding) and torch.equal(both[1].embedding, plain[1].embedding)
     assert not torch.equal(both[0].embedding, plain[0].embedding) and not torch.equal(both[1].embedding, other[1].embedding)

@@ -7,7 +7,8 @@ from datetime import datetime, timedelta, timezone
 import numpy as np
 import pytest
 
-from LDMSegLib.results.provenance import build_provenance, describe_geometry, describe_input, plain, software_versions
+from LDMSegLib.io.input_record import describe_input
+from LDMSegLib.results.provenance import build_provenance, describe_geometry, plain, software_versions
 
 
 def record(**changes):
