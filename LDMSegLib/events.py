@@ -54,6 +54,7 @@ class Clock:
         self.restart()
 
     def restart(self) -> None:
+        """Count from now on."""
         self._start = time.monotonic()
 
     def seconds_left(self, fraction: float) -> float | None:
@@ -173,8 +174,10 @@ class Cancellation:
         self._event = threading.Event()
 
     def request(self) -> None:
+        """Ask the run to stop."""
         self._event.set()
 
     @property
     def requested(self) -> bool:
+        """Whether somebody has asked for it."""
         return self._event.is_set()

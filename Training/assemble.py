@@ -91,8 +91,10 @@ def assemble(
 
 
 def _distilled(run: Path, teacher: str, like: Mode) -> tuple[dict[str, dict[str, torch.Tensor]], dict[str, Mode]]:
-    """The student's networks and the mode that uses them, its members made as in another mode; nothing where none was distilled in
-    this run folder."""
+    """The student's networks and the mode that uses them, its members made as in another mode.
+
+    Nothing where none was distilled in this run folder.
+    """
     if not trained_steps(run, PHASE)[0]:
         return {}, {}
     student, extras = _finished(run, PHASE)
@@ -131,6 +133,7 @@ def _part(state: dict[str, torch.Tensor], name: str) -> dict[str, torch.Tensor]:
 
 
 def main() -> None:
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--run", type=Path, required=True)

@@ -152,6 +152,7 @@ def _fit(cases: Sequence[RegionSample], offset: bool) -> tuple[float, float]:
 
 
 def main() -> None:
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", type=Path, required=True, help="the configuration whose split says which cases may be used")
     parser.add_argument("--bundle", required=True, help="the bundle's name or folder")

@@ -17,6 +17,8 @@ import matplotlib
 
 matplotlib.use("Agg")
 
+import itertools
+
 import matplotlib.pyplot as plt
 import numpy as np
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -39,6 +41,7 @@ class Leg:
 
     @property
     def steps(self) -> int:
+        """The last step that it recorded."""
         return max((points[-1][0] for points in self.scalars.values()), default=0)
 
 
@@ -61,7 +64,7 @@ def legs(runs: Sequence[Path], phase: str) -> list[Leg]:
             if not read:
                 continue
             begins = min(points[0][0] for points in read.values())
-            every = min((b - a for points in read.values() for (a, _), (b, _) in zip(points, points[1:], strict=False)), default=begins)
+            every = min((b - a for points in read.values() for (a, _), (b, _) in itertools.pairwise(points)), default=begins)
             if fresh or begins <= every:
                 found.append(Leg(run.name))
                 fresh = False
@@ -137,6 +140,7 @@ def _points(leg: Leg, name: str, begin: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def main() -> None:
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=Path, nargs="+", required=True, help="run folders, in the order in which they were trained")
     parser.add_argument("--output", type=Path, required=True, help="the picture, .png")

@@ -57,6 +57,7 @@ def evened(configuration: Configuration, folder: Path, copies: int, rng: np.rand
 
 
 def main() -> None:
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--data", type=Path, required=True, help="folder that `Training.prepare` was given")

@@ -165,6 +165,7 @@ def execute(command: tuple[str, ...]) -> int:
 
 
 def main() -> None:
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", type=Path, required=True, help="one of Training/configs/*.json")
     parser.add_argument("--data", type=Path, required=True, help="folder with BraTS cases and .npz files")

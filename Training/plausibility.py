@@ -130,6 +130,7 @@ def measured_lesions(configuration: Configuration, run: Path) -> Iterator[Measur
 
 
 def main() -> None:
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--bundle", required=True, help="the bundle's name or folder")

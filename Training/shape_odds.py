@@ -99,6 +99,7 @@ def drawn_shapes(model: Model, count: int, seed: int) -> Shapes:
 
 
 def main() -> None:
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--bundle", required=True, help="the bundle's name or folder")

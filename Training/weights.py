@@ -87,6 +87,7 @@ def _single(value: torch.Tensor) -> torch.Tensor:
 
 
 def main() -> None:
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["save", "restore"])
     parser.add_argument("--run", type=Path, required=True)

@@ -43,7 +43,7 @@ def write_file(path: str | Path, text: str) -> Path:
     target = Path(path).expanduser().resolve()
     unfinished = _sibling(target)
     try:
-        with open(unfinished, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+        with unfinished.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())

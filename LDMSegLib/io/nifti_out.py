@@ -49,7 +49,7 @@ def write_nifti(
     header["intent_name"] = intent.encode("ascii", "replace")[:15]
     header["descrip"] = description.encode("ascii", "replace")[:79]
     header["cal_max"] = upper
-    with open(path, "wb") as file:
+    with Path(path).open("wb") as file:
         if str(path).endswith(".gz"):
             with gzip.GzipFile(filename="", mode="wb", compresslevel=COMPRESSION, fileobj=file, mtime=0) as stream:
                 _write(stream, header, data)

@@ -23,7 +23,7 @@ def written_at_once(folder: str | Path, overwrite: bool = False) -> Iterator[Pat
     Raises:
         OutputError: something is already there, or the disk refuses.
     """
-    folder = Path(os.path.abspath(folder))
+    folder = Path(os.path.abspath(folder))  # noqa: PTH100  (links are not followed)
     partial = None
     try:
         # The first check saves the work; the second, below, holds when two runs write to the same place.

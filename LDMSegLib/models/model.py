@@ -38,6 +38,7 @@ class Model:
 
     @property
     def specification(self) -> Specification:
+        """Its bundle's."""
         return self.bundle.specification
 
     def latent_shape(self, shape: tuple[int, int, int]) -> tuple[int, int, int, int]:

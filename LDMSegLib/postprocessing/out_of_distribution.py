@@ -130,8 +130,9 @@ def reconstruction_measures(masks: np.ndarray, again: np.ndarray, regions: tuple
 
 
 def implausible(measures: Mapping[str, float], usual: Mapping[str, Range], regions: tuple[Region, ...]) -> list[str]:
-    """What is out of the ordinary: at most one sentence each about swapped images or the images or a region's
-    contents, volume, parts, doubt and form.
+    """Say what is out of the ordinary.
+
+    At most one sentence each about swapped images or the images or a region's contents, volume, parts, doubt and form.
 
     Args:
         measures: of one case, some or all of those above.

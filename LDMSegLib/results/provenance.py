@@ -104,8 +104,10 @@ def build_provenance(
 
 
 def describe_input(sequence: str, path: str | Path, named: bool = True) -> dict[str, Any]:
-    """A file that was read: which sequence, its name without the folders above it, size in bytes and SHA-256; without even
-    the name unless `named`."""
+    """Describe a file that was read.
+
+    Which sequence, its name without the folders above it, size in bytes and SHA-256; without even the name unless `named`.
+    """
     path = Path(path)
     name = {"file": path.name} if named else {}
     return {"sequence": sequence, **name, "bytes": path.stat().st_size, "sha256": file_sha256(path)}

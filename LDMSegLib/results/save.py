@@ -42,7 +42,7 @@ def save_segmentation(
     case: Case,
     specification: Specification,
     folder: str | Path,
-    save_options: SaveOptions = SaveOptions(),  # noqa: B008 -- frozen
+    save_options: SaveOptions = SaveOptions(),
     overwrite: bool = False,
     seconds: dict[str, float] | None = None,
     prepared: Prepared | None = None,

@@ -14,6 +14,7 @@ Rules, in this order:
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Sequence as Many
 from dataclasses import dataclass, field
 
@@ -109,7 +110,7 @@ def _double_echo(said: tuple[str, ...], strong: set[str]) -> tuple[str, str, tup
     """Proton density, alone or as the first echo of a T2."""
     if T2 not in strong:
         return OTHER, "proton density", ()
-    pairs = set(zip(said, said[1:], strict=False))
+    pairs = set(itertools.pairwise(said))
     second = any(pair in pairs for pair in (("second", "echo"), ("2nd", "echo"), ("echo", "2"), ("zweites", "echo"), ("2", "echo")))
     first = any(pair in pairs for pair in (("first", "echo"), ("1st", "echo"), ("echo", "1"), ("erstes", "echo"), ("1", "echo")))
     if second != first:
@@ -118,13 +119,13 @@ def _double_echo(said: tuple[str, ...], strong: set[str]) -> tuple[str, str, tup
 
 
 def _dark_fluid(said: tuple[str, ...]) -> bool:
-    pairs = set(zip(said, said[1:], strict=False))
+    pairs = set(itertools.pairwise(said))
     return bool({("dark", "fluid"), ("fluid", "attenuated"), ("fluid", "attenuation"), ("dark", "fl")} & pairs)
 
 
 def _other(said: tuple[str, ...], strong: set[str]) -> str:
     there = set(said)
-    pairs = set(zip(said, said[1:], strict=False))
+    pairs = set(itertools.pairwise(said))
     for what, group in v.OTHER.items():
         for word in said:
             if word in group and not _innocent(word, said, strong):
@@ -140,7 +141,7 @@ def _other(said: tuple[str, ...], strong: set[str]) -> str:
     if "phase" in there and not {"wrap", "oversampling", "late", "delayed", "spaete", "encoding", "enc", "dir"} & there:
         return '"phase" names a phase image'
     if any(
-        a == "minus" and ((b in v.T1 and said.count(b) > 1) or b in ("pre", "nativ", "native")) or (a, b) == ("post", "minus")
+        (a == "minus" and ((b in v.T1 and said.count(b) > 1) or b in ("pre", "nativ", "native"))) or (a, b) == ("post", "minus")
         for a, b in pairs
     ):
         return '"minus" names a subtraction'
@@ -275,7 +276,7 @@ def _of_agent(said: list[str], i: int) -> tuple[str, set[int]]:
     if any(_kind(w) and w not in v.ALSO_ARTICLES for w in left):
         left = [w for w in left if w not in v.ALSO_ARTICLES]  # "após o contraste", "depois do contraste"
     kinds = [_kind(w) for w in left if _kind(w)]
-    if any(a in v.WITHOUT and b in v.WITH or a in v.WITH and b in v.WITHOUT for a, b in zip(left, left[1:], strict=False)):
+    if any((a in v.WITHOUT and b in v.WITH) or (a in v.WITH and b in v.WITHOUT) for a, b in itertools.pairwise(left)):
         return EITHER, used
     right = _kind(said[end + 1]) if end + 1 < len(said) else ""
     if right and _of_something_else(said, end + 1):

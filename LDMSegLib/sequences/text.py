@@ -91,7 +91,7 @@ def _latin(text: str) -> str:
 
 
 def _by_capitals(run: re.Match[str]) -> str:
-    """ "T1PreGd" as "T1 Pre Gd"; "PdC" and "ProHance" as they are."""
+    """Write "T1PreGd" as "T1 Pre Gd"; "PdC" and "ProHance" as they are."""
     whole = run.group()
     return whole if known(whole.lower()) else re.sub(r"(?<=[a-z])(?=[A-Z])", " ", whole)
 

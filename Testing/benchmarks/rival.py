@@ -17,7 +17,8 @@ from LDMSegLib.spatial.model_grid import from_grid, place
 
 class Answers(NamedTuple):
     """Of one case, each (R, X, Y, Z) float32 on its grid: the head's answer, its mean over the mode's views, its variance over the eight
-    mirrorings, and what it answers in each of the views alone."""
+    mirrorings, and what it answers in each of the views alone.
+    """
 
     plain: np.ndarray
     averaged: np.ndarray

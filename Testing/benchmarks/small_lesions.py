@@ -10,6 +10,7 @@ like is not. A lesion counts as found where at least half of it is called whole 
 from __future__ import annotations
 
 import argparse
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -80,7 +81,7 @@ def altered(spec: Specification, seed: int) -> Iterator[tuple[Case, str, np.ndar
 def summary(rows: list[dict]) -> str:
     """By size: how many, how many found, and how much of them."""
     body = []
-    for low, high in zip(SIZES_ML, SIZES_ML[1:], strict=False):
+    for low, high in itertools.pairwise(SIZES_ML):
         mine = [row for row in rows if low <= row["ml"] < high]
         if mine:
             cells = []

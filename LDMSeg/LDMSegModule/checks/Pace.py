@@ -71,7 +71,7 @@ def units(bundle: Bundle, mode: str, members: int, steps: int) -> float | None:
 def bundle_parameters(bundle: Bundle) -> dict[str, int] | None:
     """Parameters of each network, from the weights file's own table of contents: neither torch nor safetensors is needed."""
     try:
-        with open(bundle.weights, "rb") as file:
+        with bundle.weights.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
             if length > 1 << 27:  # no table is that long: not a safetensors file
                 return None

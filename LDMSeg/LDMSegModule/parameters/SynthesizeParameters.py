@@ -13,7 +13,8 @@ from LDMSegModule.parameters.SegmentParameters import AUTO, CPU
 @dataclass(frozen=True)
 class SynthesizeParameters:
     """One run of `ldmseg synthesize`. `like` is an image into whose brain they are drawn, None = the bundle's own space. With
-    `any_shape`, masks of unusual shapes are kept too."""
+    `any_shape`, masks of unusual shapes are kept too.
+    """
 
     output: Path
     count: int = 8

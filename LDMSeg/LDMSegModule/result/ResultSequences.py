@@ -61,7 +61,7 @@ class ResultSequences:
 
 
 def not_used(names: list[str], most: int = 6) -> str:
-    """ "Not used: 'a', 'b' and 3 more."; empty without names."""
+    """Say "Not used: 'a', 'b' and 3 more."; empty without names."""
     if not names:
         return ""
     more = f" and {len(names) - most} more" if len(names) > most else ""

@@ -1,5 +1,6 @@
 """What of a run's record goes into the scene, which is saved, sent and published: nothing that says whose images they were or where
-they lay."""
+they lay.
+"""
 
 from __future__ import annotations
 

@@ -37,6 +37,7 @@ class InputImage:
 
     @property
     def title(self) -> str:
+        """What the user calls the volume."""
         return self.node.GetName() or "without a name"
 
     @property
@@ -45,6 +46,7 @@ class InputImage:
 
     @property
     def shape(self) -> tuple[int, int, int]:
+        """Voxels along i, j, k."""
         return tuple(int(n) for n in self.array.shape)
 
     def same_grid(self, other: InputImage, tolerance: float) -> bool:
