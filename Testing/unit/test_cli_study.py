@@ -16,6 +16,8 @@ from pydicom.uid import generate_uid
 from test_cli_dicom import TIMES, WORDS, record, sequences, write_study
 from tiny_bundle import small_affine
 
+from LDMSegLib.preprocessing import registration
+
 pytest.importorskip("pydicom", reason="pydicom is not installed: pip install pydicom")
 
 
@@ -25,8 +27,9 @@ def folder(tmp_path) -> Path:
 
 
 @pytest.fixture
-def segment(tiny_bundle, tmp_path, capsys):
-    """Run `ldmseg segment` on a folder; two members' time."""
+def segment(tiny_bundle, tmp_path, capsys, monkeypatch):
+    """Run `ldmseg segment` on a folder: one member, and of the registration the coarse level, since voxels of 4 mm need no finer search."""
+    monkeypatch.setattr(registration, "LEVELS", registration.LEVELS[:1])
 
     def run(case: Path, *more: object):
         arguments = ("segment", case, "-o", tmp_path / "out", "--bundle", tiny_bundle, "--members", 1, *more)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import subprocess
 import sys
@@ -56,3 +57,21 @@ def test_every_module_on_the_list_of_untyped_ones_fails_mypy(tmp_path):
         if not {f"{folder}{path}{ending}" for folder in ("", "LDMSeg/") for ending in (".py", "/__init__.py")} & failing
     ]
     assert not passing, "these are in order: take them out of the list of untyped modules in pyproject.toml"
+
+
+def test_no_test_reaches_through_the_private_attributes_of_three_objects():
+    def private(node: ast.expr) -> int:
+        if isinstance(node, ast.Call):
+            return private(node.func)
+        if not isinstance(node, ast.Attribute):
+            return 0
+        return (node.attr.startswith("_") and not node.attr.startswith("__")) + private(node.value)
+
+    files = sorted((ROOT / "Testing").rglob("*.py"))
+    deep = [
+        f"{file.name}:{node.lineno}"
+        for file in files
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and private(node) > 2
+    ]
+    assert not deep, "let the object be asked in public, or look at what happens outside"
