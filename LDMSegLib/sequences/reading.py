@@ -179,7 +179,7 @@ _OPERATORS = v.WITHOUT | v.WITH | v.BEFORE | v.AFTER | v.BOTH
 
 def _contrast(said: tuple[str, ...]) -> tuple[str, str]:
     """What the words say of contrast agent, and, where that is not clear, why."""
-    said = _without_operations(said)
+    said = tuple(_without_operations(said))
     mentions: set[str] = set()
     why = ""
     used: set[int] = set()
@@ -223,7 +223,7 @@ def _without_operations(said: tuple[str, ...]) -> list[str]:
     return [w for w in kept if w != "surgery"]
 
 
-def _is_agent(said: list[str], i: int) -> bool:
+def _is_agent(said: Many[str], i: int) -> bool:
     word = said[i]
     if not agent(word) and word not in v.WEAK_AGENT:
         return False
@@ -254,7 +254,7 @@ def _is_agent(said: list[str], i: int) -> bool:
     return True
 
 
-def _of_agent(said: list[str], i: int) -> tuple[str, set[int]]:
+def _of_agent(said: Many[str], i: int) -> tuple[str, set[int]]:
     """What is said by one agent's name with the words around it, and which words were used up by that."""
     used = {i}
     end = i
@@ -354,13 +354,13 @@ def _unknown(word: str) -> bool:
     return word.isalpha() and not known(word)
 
 
-def _unclear(said: list[str], i: int) -> str:
+def _unclear(said: Many[str], i: int) -> str:
     around = [w for w in (said[i - 1] if i else "", said[i + 1] if i + 1 < len(said) else "") if w and (_unknown(w) or w == DASH)]
     beside = "a dash" if around and around[0] == DASH else f'"{around[0]}"' if around else "another word"
     return f'contrast agent ("{said[i]}") beside {beside}, which is not understood'
 
 
-def _alone(said: list[str], i: int) -> str:
+def _alone(said: Many[str], i: int) -> str:
     """What a word for with, without, before or after says without an agent's name."""
     word = said[i]
     rest = said[i + 1 :]

@@ -66,7 +66,7 @@ def test_a_folder_whose_name_is_no_utf_8_is_segmented(small_case, tiny_bundle, t
         shutil.copy(file, folder / file.name.removeprefix("small_case_"))
     ran = run_here(capsys, "segment", folder, "-o", tmp_path / "out", "--bundle", tiny_bundle, "--members", 1)
     assert ran.code == 0, ran.err
-    assert json.loads((tmp_path / "out" / "provenance.json").read_text(encoding="utf-8"))["case"] == "M%FCller"
+    assert json.loads((tmp_path / "out" / "provenance.json").read_text(encoding="utf-8"))["case"].startswith("case-")
 
 
 @POSIX
