@@ -97,6 +97,7 @@ def register(
         if not best.distinct < enough:
             break
     assert best is not None, "there is at least one attempt"
+    assert best is not None, "there is at least one attempt"
     return replace(best, attempts=attempts)
 
 

@@ -319,7 +319,7 @@ def _kind(word: str) -> str:
     return ""
 
 
-def _of_something_else(said: list[str], i: int) -> bool:
+def _of_something_else(said: Many[str], i: int) -> bool:
     """Whether an operator behind an agent's name belongs to what follows: "GD no fs", "GD pre RT", "Gd w/o fs", "KM in ..."."""
     word, rest = said[i], said[i + 1 :]
     if word in v.BEFORE | v.AFTER and word not in v.WEAK_OPERATORS:
@@ -378,8 +378,8 @@ def _alone(said: Many[str], i: int) -> str:
         if rest and rest[0] in v.AND and len(rest) > 1 and rest[1] in v.WITHOUT:
             return EITHER
         ends = not rest or (word == "plus" and is_sequence(rest[0])) or rest[0] in v.PLANE
-        before = said[i - 1] if i else ""
-        return WITH if ends and (word != "plus" or not rest or before in v.T1 | v.WEAK_T1) else ""
+        previous = said[i - 1] if i else ""
+        return WITH if ends and (word != "plus" or not rest or previous in v.T1 | v.WEAK_T1) else ""
     if word in v.WEAK_OPERATORS or (word in v.BEFORE and word in ("basal", "plan", "blank", "simple", "sade") and not _names_t1(said)):
         return ""
     if word in ("native", "nativ") and rest and rest[0] == "space":
@@ -391,5 +391,5 @@ def _alone(said: Many[str], i: int) -> str:
     return ""
 
 
-def _names_t1(said: list[str]) -> bool:
+def _names_t1(said: Many[str]) -> bool:
     return any(w in v.T1 | v.WEAK_T1 for w in said)
