@@ -1,4 +1,4 @@
-# Two commands: `make demo` shows what it does, `make test` proves it.
+# Two commands: `make demo` shows what it does, `make test` proves it. `make help` names the others.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -6,26 +6,40 @@ USE    := $(VENV)/.use
 WORK   := $(VENV)/.work
 DOCS   := $(VENV)/.docs
 
-.PHONY: demo test lint bench docs clean
+# Tests run in so many processes, each of which computes in one thread.
+WORKERS ?= 2
+PYTEST   = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
-demo: $(USE)
+.PHONY: help demo test test-fast check lint bench docs clean
+
+help: ## name what can be made
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1: /p' $(MAKEFILE_LIST)
+
+demo: $(USE) ## segment the synthetic patient, into demo/result
 	$(BIN)/ldmseg demo-patient -o demo/patient
 	$(BIN)/ldmseg segment demo/patient -o demo/result --synthetic --overwrite
 	@echo "Open demo/result/report.png; the maps beside it load in 3D Slicer. The patient is synthetic. Research use only."
 
-test: $(WORK)
+# pytest comes last, so that its closing line ends what is printed.
+test: check ## style, types and all tests, with coverage
+	$(PYTEST) --cov
+
+test-fast: $(WORK) ## the tests that take no seconds each, in under 90 seconds
+	$(PYTEST) -m "not slow"
+
+check: $(WORK) ## style and types alone
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest
+	$(BIN)/python -m mypy
 
-bench: $(WORK)
+bench: $(WORK) ## every figure of the model card
 	$(BIN)/python -m Testing.benchmarks
 
 # The site, into build/site; a warning is an error.
-docs: $(DOCS)
+docs: $(DOCS) ## the documentation as a site
 	$(BIN)/python -m mkdocs build --strict
 
-lint: $(WORK)
+lint: $(WORK) ## mend the style where that can be done by itself
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
@@ -46,5 +60,5 @@ $(DOCS): pyproject.toml constraints.txt | $(BIN)/python
 	$(INSTALL) ".[docs]"
 	@touch $@
 
-clean:
+clean: ## remove what was made
 	rm -rf $(VENV) demo build *.egg-info

@@ -21,6 +21,7 @@ MEMBERS = 9
 
 
 def draw() -> plt.Figure:
+    """The icon as a figure."""
     figure = plt.figure(figsize=(1.28, 1.28), dpi=100)
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(-1, 1), ylim=(-1, 1))

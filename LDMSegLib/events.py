@@ -161,8 +161,10 @@ class Cancellation:
         self._event = threading.Event()
 
     def request(self) -> None:
+        """Ask the run to stop."""
         self._event.set()
 
     @property
     def requested(self) -> bool:
+        """Whether somebody has asked for it."""
         return self._event.is_set()

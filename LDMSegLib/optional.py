@@ -1,4 +1,4 @@
-"""SimpleITK, which belongs to the optional extra "prepare": imported only when something needs it; and how many calls of it at once."""
+"""SimpleITK, which is large: imported only when something needs it; and how many calls of it at once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def simpleitk(purpose: str, instead: str = "") -> Any:
         import SimpleITK
     except ImportError:
         raise InputError(
-            f'{purpose} needs the package SimpleITK, which is not installed; install it by pip install "ldmseg[prepare]"{instead}'
+            f"{purpose} needs the package SimpleITK, which is not installed; install it by pip install SimpleITK{instead}"
         ) from None
     return SimpleITK
 

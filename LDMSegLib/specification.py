@@ -220,13 +220,16 @@ class Specification:
 
     @property
     def sequence_names(self) -> tuple[str, ...]:
+        """In the order of the networks' channels."""
         return tuple(s.name for s in self.sequences)
 
     @property
     def region_names(self) -> tuple[str, ...]:
+        """In the order of the networks' channels."""
         return tuple(r.name for r in self.regions)
 
     def label(self, name: str) -> Label:
+        """The label of that name."""
         return next(label for label in self.labels if label.name == name)
 
     def mode(self, name: str | None = None) -> Mode:
@@ -338,9 +341,11 @@ def _problems(s: Specification) -> list[str]:
             found.append(f"mode '{name}' has a direct share of {mode.direct:g}, expected 0 to below 1")
         if not 0.0 < mode.attenuation <= 1.0:
             found.append(f"mode '{name}' has an attenuation of {mode.attenuation:g}, expected above 0 and at most 1")
-    for values in (s.calibration.slope, s.calibration.offset):
-        if values and len(values) != len(s.regions):
-            found.append(f"{len(values)} calibration values for {len(s.regions)} regions")
+    found.extend(
+        f"{len(values)} calibration values for {len(s.regions)} regions"
+        for values in (s.calibration.slope, s.calibration.offset)
+        if values and len(values) != len(s.regions)
+    )
     if not 0.0 < s.shape_odds.kept <= 1.0:
         found.append(f"a share of {s.shape_odds.kept:g} of the draws kept, expected above 0 and at most 1")
     if any(slope <= 0.0 for slope in s.calibration.slope):

@@ -12,6 +12,33 @@ for folder in (HERE.parent, HERE / "unit", HERE.parent / "LDMSeg"):
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
 
+# Files of tests that start other programs, train, or segment again and again: seconds each, or many of them. (`make test-fast` leaves them
+# out; a single test elsewhere is marked by itself.)
+SLOW = (
+    "test_cli_*.py",
+    "test_diffusion_ensemble.py",
+    "test_inference_*.py",
+    "test_io_dicom_seg_headers.py",
+    "test_models_embedded_bundle.py",
+    "test_models_export.py",
+    "test_module_background_run.py",
+    "test_other_systems.py",
+    "test_panel_adversities.py",
+    "test_panel_brain.py",
+    "test_panel_run.py",
+    "test_panel_whole_way.py",
+    "test_postprocessing_out_of_distribution.py",
+    "test_preprocessing_*.py",
+    "test_synthesis_synthesize.py",
+    "test_training_*.py",
+)
+
+
+def pytest_collection_modifyitems(items) -> None:
+    for item in items:
+        if any(item.path.match(pattern) for pattern in SLOW):
+            item.add_marker(pytest.mark.slow)
+
 
 @pytest.fixture(scope="session")
 def tiny_bundle(tmp_path_factory) -> Path:

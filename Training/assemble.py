@@ -90,8 +90,10 @@ def assemble(
 
 
 def _distilled(run: Path, teacher: str, like: Mode) -> tuple[dict[str, dict[str, torch.Tensor]], dict[str, Mode]]:
-    """The student's networks and the mode that uses them, its members made as in another mode; nothing where none was distilled in
-    this run folder."""
+    """The student's networks and the mode that uses them, its members made as in another mode.
+
+    Nothing where none was distilled in this run folder.
+    """
     if not trained_steps(run, PHASE)[0]:
         return {}, {}
     student, extras = _finished(run, PHASE)
@@ -130,6 +132,7 @@ def _part(state: dict[str, torch.Tensor], name: str) -> dict[str, torch.Tensor]:
 
 
 def main() -> None:
+    """The command line."""
     command = parser(__doc__, "config", "run")
     command.add_argument("--output", type=Path, required=True, help="the bundle's folder; its name becomes the bundle's name")
     command.add_argument("--overwrite", action="store_true", help="replace a bundle that is there")

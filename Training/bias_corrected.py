@@ -57,6 +57,7 @@ def bias_corrected_copies(configuration: Configuration, folder: Path, copies: in
 
 
 def main() -> None:
+    """Write the copies of every training case."""
     command = parser(__doc__, "config", "data", "run", seed=0)
     command.add_argument("--copies", type=int, default=4, help="of each case; the first gets no simulated field")
     args = command.parse_args()

@@ -143,6 +143,7 @@ def _fit(cases: Sequence[RegionSample], offset: bool) -> tuple[float, float]:
 
 
 def main() -> None:
+    """The command line."""
     command = parser(__doc__, "config", "bundle", "data", seed=0)
     command.add_argument("--mode", help="the sampling mode to calibrate; the bundle's default without")
     command.add_argument("--members", type=int)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -270,7 +271,7 @@ def _phase_problems(name: str, phase: Phase, c: Configuration) -> Iterator[str]:
 
 def _distillation_problems(phase: Phase, c: Configuration) -> Iterator[str]:
     last, times = c.schedule.steps - 1, phase.timesteps
-    if not times or times[0] != last or times[-1] < 0 or any(a <= b for a, b in zip(times, times[1:], strict=False)):
+    if not times or times[0] != last or times[-1] < 0 or any(a <= b for a, b in itertools.pairwise(times)):
         yield f"timesteps is {list(times)}, expected falling numbers from {last}, where sampling starts, to 0 at the lowest"
     if phase.trajectories < 1 or phase.trajectories % phase.batch_size:
         yield f"trajectories is {phase.trajectories}, expected a multiple of batch_size {phase.batch_size}"

@@ -43,10 +43,12 @@ class Steering(nn.Module):
                 self._encode = lambda regions: normalise(encode(autoencoder, regions), latent)
 
     def forward(self, mri: torch.Tensor, draws: int, unet: nn.Module, noisy: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        """The U-Net's prediction for `draws` noisy latents of each MRI."""
         embedding = self.embedding(mri).repeat_interleave(draws, dim=0)
         return self.steer(unet, embedding, noisy, t)
 
     def embedding(self, mri: torch.Tensor) -> torch.Tensor:
+        """What the ControlNet is given of an MRI."""
         if not isinstance(self.conditioning, ConditioningEncoder):
             return self.conditioning(mri)
         with torch.no_grad():

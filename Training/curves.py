@@ -14,6 +14,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 
+
 import matplotlib.pyplot as plt
 import numpy as np
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -89,6 +90,7 @@ def _panel(axis: plt.Axes, phase: str, found: Curves) -> None:
 
 
 def main() -> None:
+    """The command line."""
     command = parser(__doc__, "run")
     command.add_argument("--output", type=Path, required=True, help="the picture, .png")
     arguments = command.parse_args()

@@ -32,6 +32,7 @@ class Decoding(nn.Module):
             part.requires_grad_(True)
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:
+        """Region logits of latents."""
         return self.autoencoder.decode(z)
 
 

@@ -50,6 +50,7 @@ class Student(nn.Module):
         self.unet = copy.deepcopy(teacher.unet).requires_grad_(True) if own_unet else None
 
     def forward(self, unet: nn.Module, embedding: torch.Tensor, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        """The student's prediction for noisy latents."""
         down, middle = self.controlnet(x, t, embedding)
         network = unet if self.unet is None else self.unet
         return network(x, t, down_block_additional_residuals=down, mid_block_additional_residual=middle)
@@ -177,6 +178,7 @@ def distil(configuration: Configuration, options: Options) -> Outcome | None:
 
 
 def main() -> None:
+    """The command line."""
     with one_sentence():
         distil(*parse(__doc__))
 

@@ -84,6 +84,7 @@ class Outcome:
 
     @property
     def finished(self) -> bool:
+        """Whether all steps were taken."""
         return self.done >= self.steps
 
 

@@ -54,8 +54,10 @@ def load_autoencoder(configuration: Configuration, run: Path, device: torch.devi
 
 
 def encode(autoencoder: nn.Module, regions: torch.Tensor, generator: torch.Generator | None = None) -> torch.Tensor:
-    """Region maps (N, R, X, Y, Z) in [0, 1] → raw latents (N, C, x, y, z) float32: the mean, or a sample of the posterior
-    with noise from `generator`."""
+    """Region maps (N, R, X, Y, Z) in [0, 1] → raw latents (N, C, x, y, z) float32.
+
+    The mean, or a sample of the posterior with noise from `generator`.
+    """
     mean, deviation = autoencoder.encode(regions * 2 - 1)
     if generator is None:
         return mean.float()
@@ -122,9 +124,12 @@ def _encode_all(configuration: Configuration, run: Path, phase: Any, seed: int, 
 
 
 def _scaling(configuration: Configuration, raw: torch.Tensor, tumour: torch.Tensor) -> dict[str, Any]:
-    """Shift and scale. "global" is the paper's 1/SD over everything; "tumour" centres on the background and divides by the
+    """Shift and scale.
+
+    "global" is the paper's 1/SD over everything; "tumour" centres on the background and divides by the
     SD inside tumours, because tumours are so few that over everything they would lie 6 to 28 SD out, where a diffusion's
-    last noise level no longer hides them."""
+    last noise level no longer hides them.
+    """
     channels, downsampling = raw.shape[1], configuration.latent["downsampling"]
     if configuration.latent.get("normalisation", "global") == "global":
         return {"channels": channels, "downsampling": downsampling, "scale": float(1 / raw.std()), "shift": ()}

@@ -71,6 +71,7 @@ def _head(configuration: Configuration, run: Path, fold: int, device: torch.devi
 
 
 def main() -> None:
+    """The command line."""
     command = parser(__doc__, "config", "run")
     command.add_argument("--rows", type=Path, help="write every case's row here, JSON")
     arguments = command.parse_args()

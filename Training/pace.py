@@ -17,9 +17,11 @@ class Pace:
 
     @property
     def seconds_per_step(self) -> float | None:
+        """Mean of the steps so far; None before the first."""
         return self._seconds / self._steps if self._steps > 0 else None
 
     def stepped(self) -> None:
+        """Count one step."""
         now = time.monotonic()
         if self._steps >= 0:
             self._seconds += now - self._started
@@ -34,4 +36,5 @@ class Pace:
             self._seconds += time.monotonic() - self._started
 
     def go_on(self) -> None:
+        """Leave out what was done since the last step."""
         self._started = time.monotonic()

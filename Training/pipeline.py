@@ -162,6 +162,7 @@ def execute(command: tuple[str, ...]) -> int:
 
 
 def main() -> None:
+    """The command line."""
     command = parser(__doc__, "config", "data", "run")
     command.add_argument("--output", type=Path, help="the bundle's folder; without it the phases are trained and no bundle is written")
     command.add_argument("--minutes", type=float, default=float("inf"), help="stop (resumably) after this long")

@@ -129,6 +129,7 @@ def measured_lesions(configuration: Configuration, run: Path) -> Iterator[Measur
 
 
 def main() -> None:
+    """The command line."""
     command = parser(__doc__, "config", "bundle", "run", seed=0)
     command.add_argument("--mode", help="the bundle's default without")
     command.add_argument("--members", type=int)

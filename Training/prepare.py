@@ -194,6 +194,7 @@ def _record(configuration: Configuration, target: Path, finished: bool) -> None:
 
 
 def main() -> None:
+    """The command line."""
     arguments = parser(__doc__, "config", "data", "run").parse_args()
     with one_sentence():
         counts = prepare(read_configuration(arguments.config), arguments.data, arguments.run)

@@ -77,6 +77,7 @@ def _case(path: Path) -> tuple[str, np.ndarray, np.ndarray]:
 
 
 def region_maps(paths: list[Path]) -> Iterator[np.ndarray]:
+    """Yield the region maps (R, X, Y, Z) uint8 of prepared cases, in the order of their files."""
     for path in paths:
         with np.load(path) as archive:
             yield archive["regions"]

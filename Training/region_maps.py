@@ -29,6 +29,7 @@ def in_our_values(configuration: Configuration, labels: np.ndarray, truth: Path 
 
 
 def soft_regions(configuration: Configuration, labels: np.ndarray, affine: np.ndarray, placed: PlacedGrid) -> np.ndarray:
+    """Return the regions (R, X, Y, Z) uint8 of a label map on the model's grid, 255 where a voxel is wholly inside."""
     values = {label.name: label.value for label in configuration.labels}
     regions = [np.isin(labels, [values[name] for name in region.labels]) for region in configuration.regions]
     return np.stack([(to_grid(r.astype(np.float32), affine, placed) * 255).round().astype(np.uint8) for r in regions])

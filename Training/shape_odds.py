@@ -100,6 +100,7 @@ def drawn_shapes(model: Model, count: int, seed: int) -> Shapes:
 
 
 def main() -> None:
+    """The command line."""
     # The default seed is not one that masks will be drawn with to be judged.
     command = parser(__doc__, "config", "bundle", "run", seed=1000)
     command.add_argument("--draws", type=int, default=350)

@@ -78,6 +78,7 @@ def _single(value: torch.Tensor) -> torch.Tensor:
 
 
 def main() -> None:
+    """The command line."""
     command = parser(__doc__, "run")
     command.add_argument("what", choices=["save", "restore"])
     command.add_argument("--folder", type=Path, required=True, help="of the half-precision files")

@@ -29,9 +29,12 @@ class Sequences(Protocol):
     """What a case needs of a bundle's specification."""
 
     @property
-    def sequences(self) -> tuple[Sequence, ...]: ...
+    def sequences(self) -> tuple[Sequence, ...]:
+        """All that the model reads."""
+
     @property
-    def reference(self) -> str: ...
+    def reference(self) -> str:
+        """The name of the sequence whose grid the result takes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +108,7 @@ def case_id(files: list[Path]) -> str:
 def common_name(files: list[Path]) -> str:
     """What the files' names have in common up to a separator; "" where that is nothing."""
     names = [naming.stem(file) for file in files]
-    common = os.path.commonprefix(names)
+    common = os.path.commonprefix(names)  # noqa: RUF071  (names, not paths: letter by letter is meant)
     if any(len(name) > len(common) and name[len(common)].isalnum() for name in names):
         # The prefix ends within a word: go back to the last separator.
         end = max((i for i, letter in enumerate(common) if not letter.isalnum()), default=0)

@@ -292,7 +292,7 @@ def to_case(found: FoundImages, specification: Specification, options: Preparati
     if todo.register and not todo.strip and options.choice == AUTOMATIC and importlib.util.find_spec("SimpleITK") is None:
         # Nobody asked for registration, and without it the headers are as good a word as they ever were.
         said += (
-            f'{", ".join(todo.register)} would be brought onto {reference} if SimpleITK were installed (pip install "ldmseg[prepare]"), '
+            f"{', '.join(todo.register)} would be brought onto {reference} if SimpleITK were installed (pip install SimpleITK), "
             "now only the headers say where they lie; check that the images are aligned",
         )
         todo = Plan()

@@ -206,7 +206,7 @@ def summary_csv(outcomes: Iterable[Outcome], regions: Sequence[str]) -> str:
 
 def _volumes(folder: Path) -> dict[str, dict[str, str]]:
     try:
-        with open(folder / "volumes.csv", encoding="utf-8", newline="") as file:
+        with (folder / "volumes.csv").open(encoding="utf-8", newline="") as file:
             return {row["region"]: row for row in csv.DictReader(file)}
     except (OSError, ValueError, KeyError, csv.Error):  # one damaged table must not cost the others their rows
         return {}

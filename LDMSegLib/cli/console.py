@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import IO, Any
 
 from LDMSegLib.events import JsonLines, Reporter, Silent, Terminal
@@ -39,7 +40,7 @@ def console(arguments: list[str]) -> Iterator[Reporter]:
     with contextlib.ExitStack() as stack:
         for name, redirect in (("stdout", contextlib.redirect_stdout), ("stderr", contextlib.redirect_stderr)):
             if getattr(sys, name) is None:
-                stack.enter_context(redirect(stack.enter_context(open(os.devnull, "w", encoding="utf-8"))))
+                stack.enter_context(redirect(stack.enter_context(Path(os.devnull).open("w", encoding="utf-8"))))
         yield stack.enter_context(_console(arguments))
 
 
@@ -70,7 +71,7 @@ def _own_stdout() -> Iterator[IO[str]]:
             os.dup2(2, 1)
             stack.callback(os.close, kept)
             stack.callback(os.dup2, kept, 1)
-            stream = open(os.dup(kept), "w", encoding="utf-8")
+            stream = os.fdopen(os.dup(kept), "w", encoding="utf-8")
             stack.callback(silence, stream)
         stack.enter_context(contextlib.redirect_stdout(sys.stderr))
         yield stream
@@ -87,7 +88,7 @@ def silence(stream: IO[str]) -> None:
     """Close a stream whose reader may be gone, without the complaint that would make at the interpreter's end."""
     with contextlib.suppress(OSError, ValueError):
         stream.flush()
-    with contextlib.suppress(OSError, ValueError), open(os.devnull, "wb") as nothing:
+    with contextlib.suppress(OSError, ValueError), Path(os.devnull).open("wb") as nothing:
         os.dup2(nothing.fileno(), stream.fileno())
     if stream is not sys.__stdout__:
         with contextlib.suppress(OSError, ValueError):

@@ -171,5 +171,5 @@ def _place(arguments: Sequence[str]) -> Path:
     stamp = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
     if not output:
         return Path(tempfile.gettempdir()) / f"ldmseg-{stamp}"
-    target = Path(os.path.abspath(os.path.expanduser(output)))
+    target = Path(os.path.abspath(Path(output).expanduser()))  # noqa: PTH100  (links are not followed)
     return target.parent / f"{printable(target.name)}.ldmseg-{stamp}"

@@ -31,15 +31,18 @@ class Parser(argparse.ArgumentParser):
         self.add_argument(JSON_EVENTS, action="store_true", help="tell everything as one JSON object a line on the standard output")
 
     def error(self, message: str) -> NoReturn:
+        """Raise InputError with the message."""
         raise InputError(f"{message}; see {self.prog} --help")
 
 
 def add_output(parser: argparse.ArgumentParser, what: str, overwrite: str = "replace an earlier result there") -> None:
+    """Where the result goes."""
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help=what)
     parser.add_argument("--overwrite", action="store_true", help=overwrite)
 
 
 def add_case_id(parser: argparse.ArgumentParser) -> None:
+    """What the result calls the case."""
     parser.add_argument(
         "--case-id",
         type=case_id,
@@ -49,6 +52,7 @@ def add_case_id(parser: argparse.ArgumentParser) -> None:
 
 
 def add_bundle(parser: argparse.ArgumentParser) -> None:
+    """Which model."""
     parser.add_argument("--bundle", metavar="B", help="a bundle's name or folder (see ldmseg models list); the default one without")
 
 
@@ -71,6 +75,7 @@ def add_computing(parser: argparse.ArgumentParser) -> None:
 
 
 def add_threads(parser: argparse._ActionsContainer) -> None:
+    """How many threads."""
     parser.add_argument("--threads", type=whole(1), metavar="T", help="CPU threads, also to prepare raw scans (as many as there are cores)")
 
 
@@ -89,11 +94,14 @@ def add_preparing(parser: argparse.ArgumentParser, default: str) -> None:
         metavar="FILE",
         help="a brain mask to use instead of extracting the brain (with --cohort a pattern, {case} for its name, {folder} for its folder)",
     )
-    group.add_argument("--brain-extraction", default="deepbet", metavar="M", help="deepbet or hd-bet (deepbet: light, in ldmseg[prepare])")
+    group.add_argument(
+        "--brain-extraction", default="deepbet", metavar="M", help="deepbet (light) or hd-bet (stronger, slower, in ldmseg[hd-bet])"
+    )
     group.add_argument("--result-on", default="", metavar="SEQUENCE", help="whose native grid the result takes (the reference's)")
 
 
 def add_site_rules(parser: argparse.ArgumentParser) -> None:
+    """A site's own rules for names of series."""
     parser.add_argument(
         "--site-rules",
         type=Path,
@@ -153,6 +161,7 @@ def given_bundle(arguments: list[str]) -> str | None:
 
 
 def wants_help(arguments: list[str]) -> bool:
+    """Whether help is asked for."""
     return "-h" in arguments or "--help" in arguments
 
 

@@ -1,5 +1,7 @@
-"""Ctrl-C and SIGTERM, and what counts as them (see `stop_file`). While an ensemble runs they ask it to stop between two steps;
-before that they simply end the run."""
+"""Ctrl-C and SIGTERM, and what counts as them (see `stop_file`).
+
+While an ensemble runs they ask it to stop between two steps; before that they simply end the run.
+"""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 VARIABLE = "LDMSEG_STOP_FILE"
 """The environment variable that names the file. It need not be there at the start."""
@@ -34,7 +35,7 @@ def watched() -> Iterator[None]:
     lock, over = threading.Lock(), threading.Event()
 
     def watch() -> None:
-        while not os.path.exists(file):
+        while not Path(file).exists():
             if over.wait(SECONDS):
                 return
         with lock:  # never after the end

@@ -1,5 +1,7 @@
-"""Lesion-wise Dice and HD95 by the definition of the BraTS 2023 challenges (Moawad et al. 2023, arXiv:2306.00838;
-LaBella et al. 2023, arXiv:2305.07642; evaluation by R. Saluja, github.com/rachitsaluja/BraTS-2023-Metrics).
+"""Lesion-wise Dice and HD95 by the definition of the BraTS 2023 challenges.
+
+Moawad et al. 2023, arXiv:2306.00838; LaBella et al. 2023, arXiv:2305.07642; evaluation by R. Saluja,
+github.com/rachitsaluja/BraTS-2023-Metrics.
 
 The reference mask is dilated; its parts that share a dilated 26-connected blob are one lesion, whose own voxels do not
 change. Every 26-connected component of the prediction that touches a lesion's blob is taken, whole, as the answer to
@@ -23,8 +25,11 @@ from LDMSegLib.spatial.surfaces import hausdorff95
 
 @dataclass(frozen=True)
 class Rules:
-    """What a challenge fixed: dilation in voxels (18-neighbourhood), the size up to which a lesion is not counted (mm³),
-    and the distance given to a missed or invented lesion (mm)."""
+    """What a challenge fixed.
+
+    Dilation in voxels (18-neighbourhood), the size up to which a lesion is not counted (mm³), and the distance given to a missed or
+    invented lesion (mm).
+    """
 
     dilation: int = 3
     uncounted_mm3: float = 50.0
@@ -49,6 +54,7 @@ class Lesion:
 
     @property
     def found(self) -> bool:
+        """Whether anything of it was predicted."""
         return self.prediction_mm3 > 0
 
 

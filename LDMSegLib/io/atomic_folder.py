@@ -89,7 +89,7 @@ def new_folder(folder: str | Path, overwrite: bool = False) -> Iterator[Path]:
     Raises:
         OutputError: something is already there, or it cannot be written; nothing is left behind.
     """
-    target = Path(os.path.abspath(folder))
+    target = Path(os.path.abspath(folder))  # noqa: PTH100 -- resolve() would follow a link that is to be replaced
 
     def refuse() -> None:
         if os.path.lexists(target) and not overwrite:

@@ -24,7 +24,7 @@ def reject_different_patients(series: Sequence[Series]) -> list[str]:
     Raises:
         InputError: naming two series and what differs, without showing it.
     """
-    said = []
+    said: list[str] = []
     for one, other in combinations(_distinct(series), 2):
         what = _difference(one, other)
         if what:

@@ -250,7 +250,7 @@ def write_dicom_seg(
 
 
 def dicom_packages() -> tuple[Any, Any]:
-    """highdicom and pydicom; raises InputError where they are not installed."""
+    """Import highdicom and pydicom; raises InputError where they are not installed."""
     try:
         import highdicom  # optional extra, and slow to import
         import pydicom

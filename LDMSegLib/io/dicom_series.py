@@ -307,10 +307,7 @@ def _pixels(series: Series, file: Path) -> np.ndarray:
         header = pydicom.dcmread(file, force=True)
         if "TransferSyntaxUID" not in header.file_meta:  # files without a preamble: DICOM's default
             header.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian
-        if header.file_meta.TransferSyntaxUID.is_compressed:
-            frames = _decompressed(series, file, header)
-        else:
-            frames = header.pixel_array
+        frames = _decompressed(series, file, header) if header.file_meta.TransferSyntaxUID.is_compressed else header.pixel_array
     except (ValueError, AttributeError, KeyError, TypeError, RuntimeError, NotImplementedError, EOFError, OSError) as error:
         reason = " ".join(str(error).split())[:120]
         raise InputError(
@@ -331,7 +328,7 @@ def _decompressed(series: Series, file: Path, header: Any) -> np.ndarray:
     except ImportError:
         raise InputError(
             f"{series.name} is compressed ({header.file_meta.TransferSyntaxUID.name}) and nothing installed can read that; "
-            'install SimpleITK by pip install "ldmseg[prepare]"'
+            "install SimpleITK by pip install SimpleITK"
         ) from None
     values = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(file))).astype(np.float32)
     # SimpleITK has rescaled already; the caller will again, and must get what was stored.

@@ -146,7 +146,7 @@ def dicom_files(folder: Path) -> tuple[list[Path], list[PassedOver]]:
 
 def looks_like_dicom(path: Path) -> bool:
     """Whether a file begins as DICOM does: with the magic word after the preamble, or without one with group 0008."""
-    with open(path, "rb") as file:
+    with path.open("rb") as file:
         start = file.read(132)
     return start[128:132] == b"DICM" or start[:4] in (b"\x08\x00\x05\x00", b"\x08\x00\x08\x00", b"\x08\x00\x00\x00")
 
@@ -196,10 +196,10 @@ def is_mr_image(path: Path) -> bool:
 
 def _pydicom() -> Any:
     try:
-        import pydicom  # optional: NIfTI input needs none of it
+        import pydicom  # NIfTI input needs none of it
     except ImportError:
         raise InputError(
-            'reading DICOM needs the package pydicom, which is not installed; install it by pip install "ldmseg[dicom]", '
+            "reading DICOM needs the package pydicom, which is not installed; install it by pip install pydicom, "
             "or convert the series to NIfTI"
         ) from None
     return pydicom

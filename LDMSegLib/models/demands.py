@@ -65,7 +65,7 @@ def run_memory_gib(bundle: Bundle, mode: str, members: int, batch_size: int, ima
 def parameter_counts(bundle: Bundle) -> dict[str, int] | None:
     """Return the parameters of each network, from the weights file's own table of contents; None where it cannot be read."""
     try:
-        with open(bundle.weights, "rb") as file:
+        with bundle.weights.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
             if length > _LONGEST_TABLE:
                 return None

@@ -24,6 +24,7 @@ class Device:
 
     @property
     def precision(self) -> str:
+        """The floating-point type that networks run in, as provenance names it."""
         return str(self.dtype).removeprefix("torch.")
 
 

@@ -41,14 +41,17 @@ class Bundle:
 
     @property
     def name(self) -> str:
+        """What `--bundle` calls it."""
         return self.specification.name
 
     @property
     def version(self) -> str:
+        """Of its metadata; empty where it has none."""
         return str(self.metadata.get("version", ""))
 
     @property
     def weights(self) -> Path:
+        """The file of its networks' weights."""
         return self.folder / self.specification.weights.file
 
 

@@ -40,6 +40,7 @@ class Model:
 
     @property
     def specification(self) -> Specification:
+        """Its bundle's."""
         return self.bundle.specification
 
     def sampling(self, steps: int | None = None, members: int | None = None) -> Model:

@@ -144,7 +144,7 @@ def _checked_file(bundle: Bundle) -> Path:
     check_weights_file(bundle.folder, bundle.specification.weights.file)
     path = bundle.weights
     try:
-        with open(path, "rb") as file:
+        with path.open("rb") as file:
             head = file.read(9)
         # A safetensors file is eight bytes of length, then JSON. Zip and pickle are what torch.save writes.
         if head[8:9] != b"{":
@@ -172,7 +172,7 @@ def _shapes(path: Path) -> Shapes:
 
     try:
         with safe_open(path, framework="np") as file:
-            return {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}
+            return {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118  (not a dictionary)
     except (SafetensorError, OSError) as error:
         raise BundleError(f"'{path}' is not readable as safetensors ({error}); {AGAIN}") from error
 

@@ -24,7 +24,7 @@ the middle of their ranges.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 
@@ -130,8 +130,9 @@ def reconstruction_measures(masks: np.ndarray, again: np.ndarray, regions: tuple
 
 
 def implausible(measures: Mapping[str, float], usual: Mapping[str, Range], regions: tuple[Region, ...]) -> list[str]:
-    """What is out of the ordinary: at most one sentence each about swapped images or the images or a region's
-    contents, volume, parts, doubt and form.
+    """Say what is out of the ordinary.
+
+    At most one sentence each about swapped images or the images or a region's contents, volume, parts, doubt and form.
 
     Args:
         measures: of one case, some or all of those above.
@@ -154,7 +155,7 @@ def implausible(measures: Mapping[str, float], usual: Mapping[str, Range], regio
         )
     elif images:
         name = _blamed(images)
-        key = max((key for key in images if name in key.split("/")), key=images.get)
+        key = max((key for key in images if name in key.split("/")), key=images.__getitem__)
         said.append(
             f"{name} does not look like the images that this model has learnt from: {_found(key, measures, usual, titles)}; check that "
             "it is that sequence, skull-stripped, and neither inverted, very noisy nor processed otherwise"
@@ -165,7 +166,7 @@ def implausible(measures: Mapping[str, float], usual: Mapping[str, Range], regio
     for kind, sentence in about.items():
         keys = [key for key in unusual if _kind(key) == kind]
         if keys:
-            said.append(sentence(max(keys, key=unusual.get), measures, usual, titles))
+            said.append(sentence(max(keys, key=unusual.__getitem__), measures, usual, titles))
     return said
 
 
@@ -278,7 +279,8 @@ def _unusual(measures: Mapping[str, float], usual: Mapping[str, Range]) -> dict[
 
 def _blamed(images: Mapping[str, float]) -> str:
     """The sequence with most of the unusual measures, and of equals the one that they are farthest out for."""
-    count, excess = Counter(), Counter()
+    count: Counter[str] = Counter()
+    excess: dict[str, float] = defaultdict(float)
     for key, beyond in images.items():
         for name in key.split("/")[1:]:
             count[name] += 1

@@ -174,7 +174,7 @@ class _Work:
         if not self.todo.strip:
             return {}
         even, self.depths = self._timed("shading", lambda: correct_bias_field(volumes, threads))
-        most = max(self.depths, key=self.depths.get)
+        most = max(self.depths, key=self.depths.__getitem__)
         measure = "bias field " + ", ".join(f"{name} {np.expm1(depth):.0%}" for name, depth in self.depths.items())
         self.steps.append(
             Step(f"{most} after bias field correction, for half of the members", even[most].array, brain, even[most].affine, measure)

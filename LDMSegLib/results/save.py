@@ -135,7 +135,7 @@ def preparation_files(prepared: Prepared) -> dict[str, bytes]:
     """The transforms of a preparation as files, and a page with a picture of each step."""
     from LDMSegLib.results.figures.preparation import StepPicture, render_steps  # matplotlib: not before it is needed
 
-    files = {}
+    files: dict[str, bytes] = {}
     for (source, target), matrix in prepared.transforms.items():
         name = f"transform_{source}_to_{target}"
         files |= {f"{name}.tfm": itk_text(matrix), f"{name}.mat": itk_matlab(matrix)}

@@ -31,7 +31,7 @@ def measure(volume: Volume) -> np.ndarray | None:
     found = inspect(volume)
     if found.skull:
         return None
-    factors = [max(1, int(round(VOXEL_MM / s))) for s in volume.spacing]
+    factors = [max(1, round(VOXEL_MM / s)) for s in volume.spacing]
     array = _coarse(volume.array - np.float32(found.background or 0.0), factors)
     spacing = [s * f for s, f in zip(volume.spacing, factors, strict=True)]
     depth = ndimage.distance_transform_edt(np.pad(_brain(array), 1), sampling=spacing)[1:-1, 1:-1, 1:-1]

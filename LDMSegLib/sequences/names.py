@@ -73,8 +73,10 @@ def _of_family(family: str, reading: Reading) -> tuple[str, ...]:
 
 
 def _by_alias(text: str, sequences: list[Sequence]) -> tuple[str, ...]:
-    """The sequences whose longest alias fits best; an alias fits when its letters and digits are those of some neighbouring words, or
-    each of its own words is somewhere in the text."""
+    """The sequences whose longest alias fits best.
+
+    An alias fits when its letters and digits are those of some neighbouring words, or each of its own words is somewhere in the text.
+    """
     said = re.findall(r"[a-z0-9]+", text.lower())
     lengths = {s.name: max(_fit(alias, said) for alias in (s.name, *s.aliases)) for s in sequences}
     best = max(lengths.values(), default=0)

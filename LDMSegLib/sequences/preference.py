@@ -16,6 +16,7 @@ What these leave equal is a question. `--site-rules` and `--t1c 5` come before a
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -55,11 +56,12 @@ class Image:
 
     @functools.cached_property
     def affine(self) -> np.ndarray:
+        """Voxel to world, RAS in mm."""
         return self.grid()[0]
 
     @functools.cached_property
     def extent(self) -> np.ndarray:
-        """mm from right to left, front to back and top to bottom, of the box that holds the field of view."""
+        """Size from right to left, front to back and top to bottom of the box that holds the field of view, in mm."""
         return np.abs(self.affine[:3, :3]) @ np.asarray(self.grid()[1][:3], float)
 
 
@@ -130,7 +132,7 @@ def _without_fat_saturation(images: list[Image]) -> list[bool]:
 
 
 def _saturated(said: list[str]) -> bool:
-    pairs = set(zip(said, said[1:], strict=False))
+    pairs = set(itertools.pairwise(said))
     negated = any(a in WITHOUT and b in _FAT | {"fat"} for a, b in pairs)
     return not negated and (bool(_FAT & set(said)) or ("fat", "sat") in pairs)
 

@@ -14,6 +14,7 @@ Rules, in this order:
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Sequence as Many
 from dataclasses import dataclass, field
 
@@ -106,7 +107,7 @@ def _family(said: tuple[str, ...]) -> tuple[str, str, tuple[str, ...]]:
 
 
 def _of_two_echoes(said: tuple[str, ...]) -> bool:
-    pairs = set(zip(said, said[1:], strict=False))
+    pairs = set(itertools.pairwise(said))
     return "dualecho" in said or bool({(a, b) for a in ("dual", "double", "doppel") for b in ("echo", "tse", "fse", "se")} & pairs)
 
 
@@ -114,7 +115,7 @@ def _double_echo(said: tuple[str, ...], strong: set[str]) -> tuple[str, str, tup
     """Proton density, alone or as the first echo of a T2."""
     if T2 not in strong:
         return OTHER, "proton density", ()
-    pairs = set(zip(said, said[1:], strict=False))
+    pairs = set(itertools.pairwise(said))
     second = any(pair in pairs for pair in (("second", "echo"), ("2nd", "echo"), ("echo", "2"), ("zweites", "echo"), ("2", "echo")))
     first = any(pair in pairs for pair in (("first", "echo"), ("1st", "echo"), ("echo", "1"), ("erstes", "echo"), ("1", "echo")))
     if second != first:
@@ -123,13 +124,13 @@ def _double_echo(said: tuple[str, ...], strong: set[str]) -> tuple[str, str, tup
 
 
 def _dark_fluid(said: tuple[str, ...]) -> bool:
-    pairs = set(zip(said, said[1:], strict=False))
+    pairs = set(itertools.pairwise(said))
     return bool({("dark", "fluid"), ("fluid", "attenuated"), ("fluid", "attenuation"), ("dark", "fl")} & pairs)
 
 
 def _other(said: tuple[str, ...], strong: set[str]) -> str:
     there = set(said)
-    pairs = set(zip(said, said[1:], strict=False))
+    pairs = set(itertools.pairwise(said))
     for what, group in v.OTHER.items():
         for word in said:
             if word in group and not _innocent(word, said, strong):
@@ -145,7 +146,7 @@ def _other(said: tuple[str, ...], strong: set[str]) -> str:
     if "phase" in there and not {"wrap", "oversampling", "late", "delayed", "spaete", "encoding", "enc", "dir"} & there:
         return '"phase" names a phase image'
     if any(
-        a == "minus" and ((b in v.T1 and said.count(b) > 1) or b in ("pre", "nativ", "native")) or (a, b) == ("post", "minus")
+        (a == "minus" and ((b in v.T1 and said.count(b) > 1) or b in ("pre", "nativ", "native"))) or (a, b) == ("post", "minus")
         for a, b in pairs
     ):
         return '"minus" names a subtraction'
@@ -157,7 +158,7 @@ def _other(said: tuple[str, ...], strong: set[str]) -> str:
         return "it is a fat or opposed-phase image"
     if "mp2rage" in there and {("t1", "images"), ("t1", "img")} & pairs:
         return "the T1 images of an MP2RAGE are a map"
-    if ("bias", "field") in pairs and there & {"n4", "estimated", "estimate"} or said[-2:] == ("bias", "field"):
+    if (("bias", "field") in pairs and there & {"n4", "estimated", "estimate"}) or said[-2:] == ("bias", "field"):
         return "it is a bias field, not an image"
     part = [w for w in said if w in v.ANOTHER_PART or "wirbels" in w]
     if part and not there & v.BRAIN:
@@ -167,7 +168,7 @@ def _other(said: tuple[str, ...], strong: set[str]) -> str:
 
 def _of_fat(said: tuple[str, ...]) -> bool:
     """Whether it is the fat image of a Dixon acquisition: "FAT: Ax T1 FLEX", "t1_vibe_dixon_tra_F"; not one with suppressed fat."""
-    pairs = set(zip(said, said[1:], strict=False))
+    pairs = set(itertools.pairwise(said))
     if {("dixon", "op"), ("mdixon", "op"), ("dixon", "ff"), ("mdixon", "ff")} & pairs:
         return True
     separated = set(said) & {"dixon", "mdixon", "flex", "ideal", "lava"}
@@ -202,7 +203,7 @@ _OPERATORS = v.WITHOUT | v.WITH | v.BEFORE | v.AFTER | v.BOTH
 
 def _contrast(said: tuple[str, ...]) -> tuple[str, str]:
     """What the words say of contrast agent, and, where that is not clear, why."""
-    said = _without_operations(said)
+    said = tuple(_without_operations(said))
     mentions: set[str] = set()
     why = ""
     used: set[int] = set()
@@ -249,7 +250,7 @@ def _without_operations(said: tuple[str, ...]) -> list[str]:
     return [w for w in kept if w != "surgery"]
 
 
-def _is_agent(said: list[str], i: int) -> bool:
+def _is_agent(said: Many[str], i: int) -> bool:
     word = said[i]
     if not agent(word) and word not in v.WEAK_AGENT:
         return False
@@ -280,7 +281,7 @@ def _is_agent(said: list[str], i: int) -> bool:
     return True
 
 
-def _of_agent(said: list[str], i: int) -> tuple[str, set[int]]:
+def _of_agent(said: Many[str], i: int) -> tuple[str, set[int]]:
     """What is said by one agent's name with the words around it, and which words were used up by that."""
     used = {i}
     end = i
@@ -309,7 +310,7 @@ def _of_agent(said: list[str], i: int) -> tuple[str, set[int]]:
     if any(_kind(w) and w not in v.ALSO_ARTICLES for w in left):
         left = [w for w in left if w not in v.ALSO_ARTICLES]  # "após o contraste", "depois do contraste"
     kinds = [_kind(w) for w in left if _kind(w)]
-    if any(a in v.WITHOUT and b in v.WITH or a in v.WITH and b in v.WITHOUT for a, b in zip(left, left[1:], strict=False)):
+    if any((a in v.WITHOUT and b in v.WITH) or (a in v.WITH and b in v.WITHOUT) for a, b in itertools.pairwise(left)):
         return EITHER, used
     right = _kind(said[end + 1]) if end + 1 < len(said) else ""
     if right and _of_something_else(said, end + 1):
@@ -333,7 +334,7 @@ def _of_agent(said: list[str], i: int) -> tuple[str, set[int]]:
     return WITH, used
 
 
-def _prior_to(said: list[str], at: int) -> bool:
+def _prior_to(said: Many[str], at: int) -> bool:
     return said[at] == "to" and at > 0 and said[at - 1] in v.BEFORE
 
 
@@ -356,7 +357,7 @@ def _kind(word: str) -> str:
     return ""
 
 
-def _of_something_else(said: list[str], i: int) -> bool:
+def _of_something_else(said: Many[str], i: int) -> bool:
     """Whether an operator behind an agent's name belongs to what follows: "GD no fs", "GD pre RT", "Gd w/o fs", "KM in ..."."""
     word, rest = said[i], said[i + 1 :]
     if word in v.BEFORE | v.AFTER and word not in v.WEAK_OPERATORS:
@@ -391,13 +392,13 @@ def _unknown(word: str) -> bool:
     return word.isalpha() and not known(word)
 
 
-def _unclear(said: list[str], i: int) -> str:
+def _unclear(said: Many[str], i: int) -> str:
     around = [w for w in (said[i - 1] if i else "", said[i + 1] if i + 1 < len(said) else "") if w and (_unknown(w) or w == DASH)]
     beside = "a dash" if around and around[0] == DASH else f'"{around[0]}"' if around else "another word"
     return f'contrast agent ("{said[i]}") beside {beside}, which is not understood'
 
 
-def _alone(said: list[str], i: int) -> str:
+def _alone(said: Many[str], i: int) -> str:
     """What a word for with, without, before or after says without an agent's name."""
     word = said[i]
     rest = said[i + 1 :]
@@ -415,8 +416,8 @@ def _alone(said: list[str], i: int) -> str:
         if rest and rest[0] in v.AND and len(rest) > 1 and rest[1] in v.WITHOUT:
             return EITHER
         ends = not rest or (word == "plus" and is_sequence(rest[0])) or rest[0] in v.PLANE
-        before = said[i - 1] if i else ""
-        return WITH if ends and (word != "plus" or not rest or before in v.T1 | v.WEAK_T1) else ""
+        previous = said[i - 1] if i else ""
+        return WITH if ends and (word != "plus" or not rest or previous in v.T1 | v.WEAK_T1) else ""
     if word in v.WEAK_OPERATORS or (word in v.BEFORE and word in ("basal", "plan", "blank", "simple", "sade") and not _names_t1(said)):
         return ""
     if word in ("native", "nativ") and rest and rest[0] == "space":
@@ -434,5 +435,5 @@ _LATE = frozenset("delayed delay late spaet spat tardif tardive tardivo tardio p
 _NOT = v.WITHOUT & frozenset("no non not nie nicht ikke inte nao net kein keine niet pas".split())
 
 
-def _names_t1(said: list[str]) -> bool:
+def _names_t1(said: Many[str]) -> bool:
     return any(w in v.T1 | v.WEAK_T1 for w in said)

@@ -75,7 +75,7 @@ def read_site_rules(path: str | Path, names: Iterable[str]) -> SiteRules:
         raise InputError(f"the site rules {path} cannot be read ({reason}), expected a text file; check the path") from None
     rules = []
     for number, line in enumerate(lines, start=1):
-        text, tab, sequence = (part.strip() for part in line.partition("\t"))
+        text, _, sequence = (part.strip() for part in line.partition("\t"))
         if not line.strip() or line.startswith("#") or (text, sequence) == ("words", "sequence"):
             continue
         said = tuple(words(text))

@@ -239,7 +239,7 @@ def _study(series: Series) -> str:
 
 
 def _extent(candidate: Candidate) -> np.ndarray:
-    """mm from side to side, front to back and top to bottom, along the image's own axes."""
+    """Size from side to side, front to back and top to bottom, along the image's own axes, in mm."""
     grid = _source(candidate).grid
     along = nib.io_orientation(grid.affine)[:, 0].astype(int)
     extent = np.zeros(3)

@@ -49,15 +49,24 @@ class Comparison(Protocol):
     """What two T1 images tell by clock and grey values, see `sequences.t1_pair.Told`."""
 
     @property
-    def after(self) -> int: ...
+    def after(self) -> int:
+        """Which of the two was acquired after contrast agent: 0 or 1."""
+
     @property
-    def why(self) -> str: ...
+    def why(self) -> str:
+        """What told them apart."""
+
     @property
-    def certainty(self) -> str: ...
+    def certainty(self) -> str:
+        """How sure that is, in the words of an identification."""
+
     @property
-    def native_reason(self) -> str: ...
+    def native_reason(self) -> str:
+        """Why the other is the native one."""
+
     @property
-    def after_reason(self) -> str: ...
+    def after_reason(self) -> str:
+        """Why this one was acquired after contrast agent."""
 
 
 @dataclass(frozen=True)

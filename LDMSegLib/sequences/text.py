@@ -100,7 +100,7 @@ _NEW_WORD = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[a-z0-9])(?=(?:T[12](?![0-9m])|
 
 
 def _by_capitals(run: re.Match[str]) -> str:
-    """ "T1PreGd" as "T1 Pre Gd"; "PdC" and "ProHance" as they are."""
+    """Write "T1PreGd" as "T1 Pre Gd"; "PdC" and "ProHance" as they are."""
     whole = run.group()
     return whole if known(whole.lower()) else _NEW_WORD.sub(" ", whole)
 

@@ -19,9 +19,12 @@ from LDMSegLib.synthesis.shape_prior import chance, keeping_probability, shape_o
 
 @dataclass(frozen=True)
 class SynthesisRequest:
-    """What masks are asked for. Masks are cut at the surface of the canvas's brain. Those are not kept that are empty, that lose more by it
-    than the bundle calls usual (`inside/<outermost region>`, see `postprocessing.out_of_distribution`), that have less than
-    `min_volume_ml`, or that the bundle's odds of shapes leave out (`shape_odds`), which `any_shape` does without."""
+    """What masks are asked for.
+
+    Masks are cut at the surface of the canvas's brain. Those are not kept that are empty, that lose more by it than the bundle calls usual
+    (`inside/<outermost region>`, see `postprocessing.out_of_distribution`), that have less than `min_volume_ml`, or that the bundle's odds
+    of shapes leave out (`shape_odds`), which `any_shape` does without.
+    """
 
     count: int = 8
     seed: int = 0
@@ -56,6 +59,7 @@ class Screen:
         self._threshold = self._spec.threshold if request.threshold is None else request.threshold
 
     def look(self, member: int, probabilities: torch.Tensor) -> None:
+        """Keep a member's mask if it is acceptable and more are wanted."""
         if self.kept == self._request.count:
             return
         self.drawn += 1

@@ -45,9 +45,11 @@ class MaskFolder:
         convention: str | None = None,
         brain: np.ndarray | None = None,
     ) -> None:
-        """Args: the folder to fill; the bundle's specification; the masks' affine, or the header of the image whose grid
-        they have, and that image for the montage; the convention of the integers written; without an image the brain that
-        the montage shows."""
+        """Begin a folder of masks.
+
+        Given are the folder to fill; the bundle's specification; the masks' affine, or the header of the image whose grid they have, and
+        that image for the montage; the convention of the integers written; without an image the brain that the montage shows.
+        """
         self.folder = folder
         self.rows: list[dict[str, Any]] = []
         self._labels, self._regions = specification.labels, specification.regions

@@ -18,7 +18,8 @@ from LDMSegLib.spatial.model_grid import from_grid, place
 
 class HeadPredictions(NamedTuple):
     """Of one case, each (R, X, Y, Z) float32 on its grid: the head's probabilities, their mean over the mode's views, their variance over
-    the eight mirrorings, and those of each view alone."""
+    the eight mirrorings, and those of each view alone.
+    """
 
     plain: np.ndarray
     averaged: np.ndarray

@@ -7,7 +7,7 @@ validation case's tumour (`altered_brains`): of 0.7, 0.5 and 0.35 of its size. T
 like is not. A lesion counts as found where at least half of it is called whole tumour.
 """
 
-from __future__ import annotations
+from __future__ import itertools
 
 from collections.abc import Iterator
 
@@ -60,7 +60,7 @@ def altered(spec: Specification, seed: int) -> Iterator[tuple[Case, str, np.ndar
 def summary(rows: list[dict]) -> str:
     """By size: how many, how many found, and how much of them."""
     body = []
-    for low, high in zip(SIZES_ML, SIZES_ML[1:], strict=False):
+    for low, high in itertools.pairwise(SIZES_ML):
         mine = [row for row in rows if low <= row["ml"] < high]
         if mine:
             cells = []

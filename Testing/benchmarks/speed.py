@@ -35,8 +35,9 @@ def main(case: str | None = None) -> None:
 def _startup() -> str:
     bare = statistics.median(float(measure(["-c", IMPORT]).output) for _ in range(3))
     rows = [("import LDMSegLib (without torch)", f"{bare:.3f}")]
-    for command in ("--help", "models list", "info"):
-        rows.append((f"ldmseg {command}", f"{measure(['-m', 'LDMSegLib', *command.split()]).wall:.2f}"))
+    rows += [
+        (f"ldmseg {command}", f"{measure(['-m', 'LDMSegLib', *command.split()]).wall:.2f}") for command in ("--help", "models list", "info")
+    ]
     return table("Start-up", ("what", "seconds"), rows)
 
 

@@ -33,7 +33,7 @@ def case(world):
 def said(specification, nodes, severity=None) -> str:
     findings = Preflight(specification).check(nodes)
     for finding in findings:
-        assert finding.text.endswith(".") and "\n" not in finding.text and finding.text[0].isupper() or finding.text[0] in "'t"
+        assert (finding.text.endswith(".") and "\n" not in finding.text and finding.text[0].isupper()) or finding.text[0] in "'t"
     return " | ".join(f.text for f in findings if severity is None or f.severity == severity)
 
 
@@ -168,7 +168,7 @@ def test_images_nowhere_near_each_other_are_prepared_only_when_that_was_asked_fo
     far = AFFINE.copy()
     far[0, 3] += 900
     nodes = {**case, "t2w": world.volume(brain(2), far, "t2w")}
-    assert [severity for severity, _ in told(specification, nodes, "automatic")][0] == "problem"
+    assert next(severity for severity, _ in told(specification, nodes, "automatic")) == "problem"
     assert [severity for severity, _ in told(specification, nodes, "always")] == ["warning"]
 
 

@@ -11,9 +11,9 @@ import pytest
 
 pytest.importorskip("slicer", reason="needs the package slicer-core")
 
-import slicer.util  # noqa: E402
-from LDMSegModule.install.Installation import InstallationError  # noqa: E402
-from LDMSegModule.install.SlicerInstaller import SlicerInstaller  # noqa: E402
+import slicer.util
+from LDMSegModule.install.Installation import InstallationError
+from LDMSegModule.install.SlicerInstaller import SlicerInstaller
 
 
 @pytest.fixture

@@ -140,10 +140,14 @@ class Panel:
         self.widget.logic.python = played = PlayedPython(part, result)
         return played
 
+    def launcher(self) -> int:
+        """The process ID of the launcher that the segmentation under way has started: the child of this process that plays a part."""
+        (pid,) = _told_by("pgrep", "-P", str(os.getpid()), "-f", PLAYER.name)
+        return int(pid)
+
     def real_process(self) -> int:
         """The process ID of what the launcher has started for the segmentation under way."""
-        launcher = self.widget.segmentPanel._control._run._tree.process.pid
-        (pid,) = _told_by("pgrep", "-P", str(launcher))
+        (pid,) = _told_by("pgrep", "-P", str(self.launcher()))
         return int(pid)
 
     def finished(self, seconds: float = 20.0) -> None:

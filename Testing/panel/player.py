@@ -35,7 +35,7 @@ def asked_to_stop(seconds: float = 60.0) -> bool:
     """Waited for, as the library does between two steps."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        if os.path.exists(os.environ["LDMSEG_STOP_FILE"]):
+        if Path(os.environ["LDMSEG_STOP_FILE"]).exists():
             return True
         time.sleep(0.02)
     return False

@@ -322,7 +322,7 @@ def test_no_button_computes_inside_slicer(panel):
 
 def test_a_raw_case_is_prepared_with_the_mask_by_the_real_command(panel, host, tiny_bundle, monkeypatch, tmp_path):
     pytest.importorskip("torch", reason="torch is not installed")
-    pytest.importorskip("SimpleITK", reason="SimpleITK is not installed: pip install ldmseg[prepare]")
+    pytest.importorskip("SimpleITK", reason="SimpleITK is not installed: pip install SimpleITK")
     from LDMSegModule.process.PythonCommand import PythonCommand
     from tiny_bundle import save_raw_case
 

@@ -181,7 +181,7 @@ def test_rules_that_contradict_each_other_leave_the_volume_to_the_user(panel, pa
 class FreshPathEdit:
     """The path edit of the next session."""
 
-    currentPath = ""
+    currentPath = ""  # noqa: N815 -- CTK calls it so
 
     def connect(self, signal, slot) -> None: ...
 

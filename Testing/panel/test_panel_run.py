@@ -16,10 +16,6 @@ def running(panel) -> bool:
     return panel.widget.segmentPanel.running
 
 
-def tree(panel):
-    return panel.widget.segmentPanel._control._run._tree.process
-
-
 def until_sampling(panel) -> None:
     panel.wait_until(lambda: "Member 30" in panel.text("runStage"))
 
@@ -81,12 +77,12 @@ def test_cancel_ends_the_process_within_two_seconds_even_a_stubborn_one(panel, p
     panel.run("stubborn")
     panel.click("segmentButton")
     until_sampling(panel)
-    start = time.monotonic()
+    launcher, start = panel.launcher(), time.monotonic()
     panel.click("cancelButton")
     assert not panel.enabled("cancelButton") and "stopped" in panel.tip("cancelButton")
     panel.finished()
     assert time.monotonic() - start < 2.5
-    assert tree(panel).poll() is not None
+    assert not lives(launcher)
     assert "volumes are unchanged" in panel.text("runOutcome") and panel.enabled("segmentButton")
 
 
@@ -187,10 +183,10 @@ def test_closing_the_scene_cancels_the_run_and_says_so(panel, patient):
     panel.run("slow")
     panel.click("segmentButton")
     until_sampling(panel)
-    process, real = tree(panel), panel.real_process()
+    launcher, real = panel.launcher(), panel.real_process()
     slicer.mrmlScene.Clear(False)
     panel.finished()
-    assert process.poll() is not None and not lives(real)
+    assert not lives(launcher) and not lives(real)
     assert "scene was closed" in panel.text("runOutcome")
     assert panel.chosen("t1cSelector") is None and not panel.enabled("segmentButton")
 

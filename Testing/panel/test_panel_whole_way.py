@@ -83,8 +83,8 @@ def test_a_real_case_from_its_files_to_counted_edits(panel, host):
 
 @pytest.mark.skipif(not RAW.is_dir(), reason=ABSENT.format(RAW))
 def test_a_real_raw_exam_is_prepared_and_comes_back_on_its_own_grid(panel, host):
-    pytest.importorskip("SimpleITK", reason="SimpleITK is not installed: pip install ldmseg[prepare]")
-    pytest.importorskip("deepbet", reason="deepbet is not installed: pip install ldmseg[prepare]")
+    pytest.importorskip("SimpleITK", reason="SimpleITK is not installed: pip install SimpleITK")
+    pytest.importorskip("deepbet", reason="deepbet is not installed: pip install deepbet==1.0.2")
     load(RAW)
     panel.wait_until(lambda: panel.chosen("t2fSelector") is not None, LONG)
     assert "skull" in panel.text("findingsLabel")

@@ -143,8 +143,7 @@ def main() -> None:
         except Exception:
             not_imported[module.name] = traceback.format_exc(limit=-2)
     cli = importlib.import_module(f"{WATCHED}.cli.entry_point")
-    for arguments in asked:
-        codes.append(cli.main(arguments))
+    codes += [cli.main(arguments) for arguments in asked]
     told = {"not_imported": not_imported, "codes": codes, "modules": sorted(name for name in sys.modules if name.startswith(WATCHED))}
     outcome.write_text(json.dumps(told), encoding="utf-8")
 

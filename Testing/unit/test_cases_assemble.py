@@ -56,7 +56,7 @@ def complaint(files, wanted=FOUR):
     with pytest.raises(InputError) as caught:
         load_case(files, wanted)
     message = str(caught.value)
-    assert "\n" not in message and not message.endswith(".") and "expected" in message or "needs" in message
+    assert ("\n" not in message and not message.endswith(".") and "expected" in message) or "needs" in message
     return message
 
 

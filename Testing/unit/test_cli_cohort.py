@@ -132,7 +132,7 @@ def test_a_cancelled_cohort_does_not_start_the_rest(tmp_path):
 def test_shards_are_disjoint_complete_and_of_equal_size(tmp_path):
     names = [f"case_{i}" for i in range(1, 12)]
     parts = [take_shard(names, f"{k}/4")[0] for k in (1, 2, 3, 4)]
-    assert sorted(sum(parts, [])) == sorted(names)
+    assert sorted(name for part in parts for name in part) == sorted(names)
     assert {len(part) for part in parts} == {2, 3}
     assert take_shard(names, "2/4") == (["case_2", "case_6", "case_10"], "_2_of_4")
     assert take_shard(names[:1], "3/16") == ([], "_3_of_16")

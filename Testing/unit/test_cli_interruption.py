@@ -38,12 +38,11 @@ def intact(folder: Path) -> bool:
 @unix
 def test_a_signal_raises_where_nobody_would_look_and_only_asks_where_somebody_does():
     before = signal.getsignal(signal.SIGTERM)
-    with Interruption() as interruption:
-        with interruption.waited_for() as cancellation:
-            with interruption.waited_for():
-                pass
-            signal.raise_signal(signal.SIGTERM)
-            assert cancellation.requested
+    with Interruption() as interruption, interruption.waited_for() as cancellation:
+        with interruption.waited_for():
+            pass
+        signal.raise_signal(signal.SIGTERM)
+        assert cancellation.requested
     with pytest.raises(KeyboardInterrupt), Interruption():
         signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGTERM) is before

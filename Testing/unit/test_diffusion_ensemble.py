@@ -367,7 +367,7 @@ def test_progress_rises_to_one_and_says_member_and_step():
     listener = Listener()
     ensemble(5, 2, reporter=listener)
     fractions = [fraction for fraction, _ in listener.heard]
-    assert fractions == sorted(fractions) and 0 < fractions[0] and fractions[-1] == 1.0
+    assert fractions == sorted(fractions) and fractions[0] > 0 and fractions[-1] == 1.0
     assert fractions.count(1.0) == 1
     # 3 batches of 4 steps, and 5 members handed over
     assert len(listener.heard) == 3 * 4 + 5

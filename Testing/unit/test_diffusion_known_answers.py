@@ -4,6 +4,7 @@ A Gaussian has a linear denoiser, so that the mean and variance after any number
 two modes asks what matters for an ensemble: are the modes' weights and the variance kept?
 """
 
+import itertools
 import math
 from statistics import NormalDist
 
@@ -107,7 +108,7 @@ def multistep_slope(schedule, steps):
     """The same for DPM-Solver++(2M), with e^-h and r as Lu et al. write them (algorithm 2)."""
     path = levels(schedule, steps)
     u, data, before = 1.0, [], []
-    for index, ((a, s), (b, v)) in enumerate(zip(path, path[1:], strict=False)):
+    for index, ((a, s), (b, v)) in enumerate(itertools.pairwise(path)):
         data.append(a * SD**2 / (a**2 * SD**2 + s**2) * u)
         if v == 0.0:
             return data[-1]

@@ -100,9 +100,9 @@ def commands() -> list[Command]:
         lines += [
             code for code in re.findall(r"`([^`\n]+)`", FENCE.sub("", text)) if re.match(r"(python3? -m [TL]|ldmseg \S|make \w)", code)
         ]
-        for line in lines:
-            if line and "…" not in line and "|" not in line:  # "ldmseg models list|verify" names several at once
-                found.append(Command(name, tuple(shlex.split(line, comments=True))))
+        # "ldmseg models list|verify" names several at once
+        whole = [line for line in lines if line and "…" not in line and "|" not in line]
+        found += [Command(name, tuple(shlex.split(line, comments=True))) for line in whole]
     return [command for command in dict.fromkeys(found) if command.words]
 
 

@@ -120,8 +120,21 @@ def test_the_same_run_is_the_same_object_and_another_one_is_not(files, label_map
 
 MENDED = {
     "nothing but UIDs and geometry": dict.fromkeys(
-        ("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID", "AccessionNumber")
-        + ("ReferringPhysicianName", "FrameOfReferenceUID", "SliceThickness", "PositionReferenceIndicator", "Manufacturer")
+        (
+            "PatientID",
+            "PatientName",
+            "PatientBirthDate",
+            "PatientSex",
+            "StudyDate",
+            "StudyTime",
+            "StudyID",
+            "AccessionNumber",
+            "ReferringPhysicianName",
+            "FrameOfReferenceUID",
+            "SliceThickness",
+            "PositionReferenceIndicator",
+            "Manufacturer",
+        )
     ),
     "empty values": {"FrameOfReferenceUID": "", "SliceThickness": None, "PatientID": "", "SpecificCharacterSet": ""},
     "a thickness of zero": {"SliceThickness": "0"},

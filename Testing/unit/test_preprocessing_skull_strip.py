@@ -1,5 +1,6 @@
 """Brain extraction: what is put into the networks and what becomes of their answer. The networks themselves are judged by
-Testing/benchmarks/brain_extraction.py, and by one real case here."""
+Testing/benchmarks/brain_extraction.py, and by one real case here.
+"""
 
 from __future__ import annotations
 
@@ -192,13 +193,13 @@ def test_hd_bets_weights_that_are_absent_or_cut_short_are_told_before_it_would_d
         find_brain(head()[0], "hd-bet")
 
 
-@pytest.mark.parametrize(("method", "extra"), [("deepbet", "prepare"), ("hd-bet", "hd-bet")])
-def test_a_package_that_is_not_there_is_named_with_what_else_would_do(method, extra, monkeypatch):
+@pytest.mark.parametrize(("method", "install"), [("deepbet", "deepbet==1.0.2"), ("hd-bet", '"ldmseg[hd-bet]"')])
+def test_a_package_that_is_not_there_is_named_with_what_else_would_do(method, install, monkeypatch):
     def absent(name):
         raise importlib.metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(importlib.metadata, "distribution", absent)
-    with pytest.raises(InputError, match=rf"ldmseg\[{extra}\].*--brain-mask"):
+    with pytest.raises(InputError, match=rf"pip install {re.escape(install)}, .*--brain-mask"):
         find_brain(head()[0], method)
 
 

@@ -327,11 +327,10 @@ def test_a_run_killed_between_the_two_renames_loses_nothing(tmp_path):
 
 
 def test_something_put_there_during_the_work_is_not_replaced(tmp_path):
-    with pytest.raises(OutputError, match="never replaced"):
-        with result_folder(tmp_path / "out", overwrite=True) as folder:
-            (folder / "provenance.json").write_text("{}")
-            (tmp_path / "out").mkdir()
-            (tmp_path / "out" / "photo.jpg").write_text("a holiday")
+    with pytest.raises(OutputError, match="never replaced"), result_folder(tmp_path / "out", overwrite=True) as folder:
+        (folder / "provenance.json").write_text("{}")
+        (tmp_path / "out").mkdir()
+        (tmp_path / "out" / "photo.jpg").write_text("a holiday")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["photo.jpg"]
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 

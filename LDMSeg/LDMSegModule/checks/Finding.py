@@ -24,4 +24,5 @@ class Finding:
 
     @property
     def is_problem(self) -> bool:
+        """Whether it stands in the way of a run."""
         return self.severity == PROBLEM

@@ -36,9 +36,12 @@ class Sequences(Protocol):
     """What the preflight needs of a bundle's specification."""
 
     @property
-    def sequences(self) -> tuple[Sequence, ...]: ...
+    def sequences(self) -> tuple[Sequence, ...]:
+        """All that the model reads."""
+
     @property
-    def reference(self) -> str: ...
+    def reference(self) -> str:
+        """The name of the sequence whose grid the result takes."""
 
 
 @dataclass(frozen=True)

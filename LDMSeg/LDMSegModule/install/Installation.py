@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from LDMSegModule.install import TrialImport
 from LDMSegModule.install.Installed import Installed
 from LDMSegModule.install.Obstacle import obstacle
-from LDMSegModule.install.Requirement import BASE, PREPARE, TORCH, Requirement
+from LDMSegModule.install.Requirement import BASE, OPTIONAL, TORCH, Requirement
 from LDMSegModule.process.BackgroundRun import BackgroundRun
 from LDMSegModule.process.PythonCommand import PythonCommand
 from LDMSegModule.process.RunEvent import RESULT, STAGE, RunEvent
@@ -59,7 +59,7 @@ class Installation:
         Returns:
             Whether it is one that can be installed here.
         """
-        known = {name: optional for optional in PREPARE for name in (optional.package, optional.module)}
+        known = {name: optional for optional in OPTIONAL for name in (optional.package, optional.module)}
         if package in known and known[package] not in self._requirements:
             self._requirements = (*self._requirements, known[package])
         return any(package in (requirement.package, requirement.module) for requirement in self._requirements)

@@ -38,10 +38,12 @@ class Installed:
 
     @property
     def ready(self) -> bool:
+        """Whether nothing is missing, outdated or broken."""
         return not (self.missing or self.outdated or self.broken)
 
     @property
     def torch_wanted(self) -> bool:
+        """Whether PyTorch has to be installed."""
         return TORCH in self.missing or TORCH in self.outdated
 
     @property

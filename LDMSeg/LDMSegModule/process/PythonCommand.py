@@ -28,7 +28,8 @@ class PythonCommand:
     @classmethod
     def find(cls, startup_environment: Callable[[], Mapping[str, str]] | None = None) -> PythonCommand:
         """PythonSlicer where it is on the path, with the environment that `startup_environment` gives (in Slicer
-        `slicer.util.startupEnvironment`), else this interpreter with this process's environment."""
+        `slicer.util.startupEnvironment`), else this interpreter with this process's environment.
+        """
         slicers = shutil.which("PythonSlicer")
         if slicers is None:
             return cls.of(sys.executable, os.environ)

@@ -32,6 +32,7 @@ class RunEvent:
 
     @classmethod
     def log(cls, line: str) -> RunEvent:
+        """A line that is no event."""
         return cls(LOG, {"message": line})
 
     @property
@@ -41,6 +42,7 @@ class RunEvent:
 
     @property
     def stage(self) -> str:
+        """The name of the stage it tells of; empty where it tells of none."""
         return str(self.values.get("stage", ""))
 
     @property
@@ -67,6 +69,7 @@ class RunEvent:
 
     @property
     def members(self) -> int | None:
+        """How many members there will be."""
         value = self._number("members")
         return None if value is None else int(value)
 

@@ -46,6 +46,7 @@ class RunOutcome:
 
     @property
     def has_result(self) -> bool:
+        """Whether there is a result, whole or partial."""
         return self.status in (DONE, PARTIAL)
 
     @classmethod

@@ -50,6 +50,7 @@ class WindowsJob:
             self._process.kill()
 
     def close(self) -> None:
+        """End what still runs in it."""
         if self._handle:
             self._kernel.CloseHandle(self._handle)
             self._handle = ctypes.c_void_p(None)

@@ -47,9 +47,8 @@ class LiveThreshold:
     """
 
     def __init__(self, result: Result) -> None:
-        """
-        Raises:
-            InputError: A probability volume no longer lies on the result's grid.
+        """Raises:
+        InputError: A probability volume no longer lies on the result's grid.
         """
         self._result = result
         self._segments = SegmentLabels(result.segmentation, result.original, result.labels)

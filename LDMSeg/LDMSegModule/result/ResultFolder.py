@@ -155,7 +155,7 @@ def _transforms(path: Path, provenance: Mapping[str, Any]) -> dict[str, np.ndarr
 
 
 def _check(file: Path, provenance: Mapping[str, Any]) -> None:
-    """A table cut off half-way reads as a shorter table, so its hash is compared. (The maps' own compression notices.)"""
+    """A table cut off half-way reads as a shorter table, so its hash is compared; the maps' own compression notices."""
     hashes = provenance.get("files")
     expected = hashes.get(file.name) if isinstance(hashes, Mapping) else None
     try:
@@ -168,7 +168,7 @@ def _check(file: Path, provenance: Mapping[str, Any]) -> None:
 
 def _rows(file: Path) -> tuple[Mapping[str, str], ...]:
     try:
-        with open(file, encoding="utf-8", newline="") as stream:
+        with file.open(encoding="utf-8", newline="") as stream:
             return tuple(csv.DictReader(stream))
     except (OSError, ValueError) as error:
         raise InputError(f"{file} cannot be read ({error}), expected the table of volumes; run the segmentation again") from None

@@ -88,7 +88,7 @@ def _view(row: Mapping[str, Any]) -> str:
 
 
 def not_used(names: list[str], most: int = 6) -> str:
-    """ "Not used: 'a', 'b' and 3 more."; empty without names."""
+    """Say "Not used: 'a', 'b' and 3 more."; empty without names."""
     if not names:
         return ""
     more = f" and {len(names) - most} more" if len(names) > most else ""

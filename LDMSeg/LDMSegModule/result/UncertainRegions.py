@@ -52,7 +52,7 @@ class UncertainRegions:
             InputError: Not there, or not such a table.
         """
         try:
-            with open(path, encoding="utf-8", newline="") as file:
+            with Path(path).open(encoding="utf-8", newline="") as file:
                 return tuple(_row(line, titles) for line in csv.DictReader(file))
         except (OSError, KeyError, TypeError, ValueError) as error:
             raise InputError(
@@ -87,6 +87,7 @@ class UncertainRegions:
 
     @property
     def reviewed_count(self) -> int:
+        """How many are marked as reviewed."""
         return len(self._reviewed())
 
     def next(self, index: int) -> int:

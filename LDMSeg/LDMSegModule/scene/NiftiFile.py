@@ -64,10 +64,10 @@ class NiftiFile:
             OutputError: No space or no permission.
         """
         opener = gzip.open if str(path).endswith(".gz") else open
-        with atomic_file(path, "free some space or choose another folder for temporary files in Slicer's settings") as unfinished:
-            with opener(unfinished, "wb") as file:
-                file.write(_header(self.array, self.affine))
-                file.write(memoryview(np.ascontiguousarray(self.array)).cast("B"))
+        advice = "free some space or choose another folder for temporary files in Slicer's settings"
+        with atomic_file(path, advice) as unfinished, opener(unfinished, "wb") as file:
+            file.write(_header(self.array, self.affine))
+            file.write(memoryview(np.ascontiguousarray(self.array)).cast("B"))
 
 
 def _parse(data: bytes) -> tuple[np.ndarray, np.ndarray]:
@@ -96,9 +96,8 @@ def _parse(data: bytes) -> tuple[np.ndarray, np.ndarray]:
     shape = tuple(int(n) for n in dim[1:4])
     array = np.frombuffer(data, np.dtype(_TYPES[code]).newbyteorder(order), int(np.prod(shape)), int(offset)).reshape(shape[::-1])
     array = array.astype(array.dtype.newbyteorder("="), copy=False)
-    if slope not in (0.0, 1.0) or (slope and intercept):
-        if np.isfinite(slope):
-            array = (array * slope + intercept).astype(np.float32)
+    if (slope not in (0.0, 1.0) or (slope and intercept)) and np.isfinite(slope):
+        array = (array * slope + intercept).astype(np.float32)
     if sform > 0:
         affine = np.vstack([np.reshape(rows, (3, 4)), (0, 0, 0, 1)]).astype(np.float64)
     elif qform > 0:

@@ -43,15 +43,14 @@ class PatientSample:
         complain: Callable[[str], None],
         install: Callable[[Requirement], bool] | None = None,
     ) -> None:
-        """
-        Args:
-            python: runs the command line.
-            folder: where the files are kept; Slicer's cache.
-            load: reads a NIfTI file into the scene under a name and returns the node (`slicer.util.loadVolume`).
-            wait: called every moment while the files are made, so that Slicer stays alive (`slicer.app.processEvents`).
-            complain: shows a sentence to the user (`slicer.util.errorDisplay`).
-            install: asks for consent and installs a package that turns out to be missing (`Installation.install_one`);
-                says whether it did, and may raise InstallationError.
+        """Args:
+        python: runs the command line.
+        folder: where the files are kept; Slicer's cache.
+        load: reads a NIfTI file into the scene under a name and returns the node (`slicer.util.loadVolume`).
+        wait: called every moment while the files are made, so that Slicer stays alive (`slicer.app.processEvents`).
+        complain: shows a sentence to the user (`slicer.util.errorDisplay`).
+        install: asks for consent and installs a package that turns out to be missing (`Installation.install_one`);
+            says whether it did, and may raise InstallationError.
         """
         self._python, self._folder, self._load = python, Path(folder), load
         self._wait, self._complain, self._install = wait, complain, install

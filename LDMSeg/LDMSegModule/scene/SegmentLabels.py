@@ -124,5 +124,5 @@ class SegmentLabels:
 
 
 def _voxels(image: Any) -> np.ndarray:
-    """The image's voxels (Z, Y, X), shared, not copied. (slicer.util reads volume nodes; this image belongs to a segment.)"""
+    """The image's voxels (Z, Y, X), shared, not copied; slicer.util reads volume nodes, this image belongs to a segment."""
     return vtk_to_numpy(image.GetPointData().GetScalars()).reshape(image.GetDimensions()[::-1])

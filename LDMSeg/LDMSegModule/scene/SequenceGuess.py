@@ -33,6 +33,7 @@ class DicomDatabase:
     """Reads tags from the application's DICOM database; knows nothing where there is none."""
 
     def tag(self, node: Any, tag: str) -> str:
+        """A value of the volume's first DICOM file; empty where there is none."""
         database = getattr(slicer, "dicomDatabase", None)
         instances = (node.GetAttribute("DICOM.instanceUIDs") or "").split()
         if database is None or not instances:

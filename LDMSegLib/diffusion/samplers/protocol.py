@@ -22,7 +22,8 @@ class Sampler(Protocol):
     """
 
     @property
-    def timesteps(self) -> tuple[int, ...]: ...
+    def timesteps(self) -> tuple[int, ...]:
+        """Those that are visited, from noise to image."""
 
     def needs_noise(self, index: int) -> bool:
         """Whether the step at this index adds fresh noise."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from LDMSegLib.diffusion.schedule import CLEAN
 from LDMSegLib.errors import BundleError
 
@@ -18,7 +20,7 @@ def trailing(training_steps: int, steps: int) -> tuple[int, ...]:
 
 def checked(timesteps: tuple[int, ...], training_steps: int) -> tuple[int, ...]:
     """The same timesteps, if they fall strictly and lie in 0 ... T-1. Raises BundleError otherwise."""
-    falling = all(a > b for a, b in zip(timesteps, timesteps[1:], strict=False))
+    falling = all(a > b for a, b in itertools.pairwise(timesteps))
     if not timesteps or not falling or timesteps[0] >= training_steps or timesteps[-1] < 0:
         raise BundleError(
             f"the bundle's sampling timesteps are {timesteps}, expected falling numbers between {training_steps - 1} and 0; "

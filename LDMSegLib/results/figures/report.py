@@ -426,7 +426,7 @@ def _legend(figure: Figure, view: _View, x: float, y: float) -> None:
 
 
 def _volumes(figure: Figure, segmentation: Segmentation, view: _View, y: float) -> float:
-    w, h = PAGE_INCHES
+    w, _ = PAGE_INCHES
     _text(figure, 0.45, y, "Volumes", 10, INK, "bold")
     if view.empty:
         _text(figure, 1.30, y, f"— nothing found at or above the threshold of {segmentation.threshold:g}", 9, ALARM, "bold")

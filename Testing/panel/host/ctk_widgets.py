@@ -136,7 +136,7 @@ class ctkSliderWidget(QtWidgets.QWidget):
         self.slider.setValue(round((self.box.value() - self.box.minimum()) / self.box.singleStep()))
         self.slider.blockSignals(blocked)
 
-    def _with_limits(name: str):  # noqa: N805  (a helper of the class body)
+    def _with_limits(name: str):
         def write(self: ctkSliderWidget, value: float) -> None:
             getattr(self.box, f"set{name[0].upper()}{name[1:]}")(value)
             self._limits()

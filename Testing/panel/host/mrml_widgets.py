@@ -162,14 +162,14 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         self._types = list(types)
         self._fill()
 
-    def _flag(name: str):  # noqa: N805  (a helper of the class body)
+    def _flag(name: str):
         def write(self: qMRMLNodeComboBox, value: bool) -> None:
             self._flags[name] = value
             self._fill()
 
         return lambda self: self._flags.get(name, False), write
 
-    def _text(name: str):  # noqa: N805
+    def _text(name: str):
         def write(self: qMRMLNodeComboBox, value: str) -> None:
             self._texts[name] = value
             self._fill()

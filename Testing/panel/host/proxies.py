@@ -303,7 +303,7 @@ def _constants(qt_class: type) -> dict[str, Any]:
         found["singleShot"] = staticmethod(lambda ms, slot: QtCore.QTimer.singleShot(ms, failures.guarded(slot)))
     if qt_class is QtWidgets.QFileDialog:
         found["getExistingDirectory"] = staticmethod(lambda *a: QtWidgets.QFileDialog.getExistingDirectory(*(unwrap(x) for x in a)))
-    for _, value in vars(qt_class).items():
+    for value in vars(qt_class).values():
         if isinstance(value, type) and issubclass(value, (QtCore.Qt.CheckState.__bases__[0],)):
             found |= {member.name: member for member in value}
     return found
