@@ -7,8 +7,9 @@ validation case's tumour (`altered_brains`): of 0.7, 0.5 and 0.35 of its size. T
 like is not. A lesion counts as found where at least half of it is called whole tumour.
 """
 
-from __future__ import itertools
+from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
