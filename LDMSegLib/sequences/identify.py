@@ -173,9 +173,9 @@ class _Search:
         if not images:
             return
         named = {c.candidate for c in (*self.found["t1n"], *self.found["t1c"])}
-        by_user = [(self.said[name], appearance) for name, appearance in (("t1n", WITHOUT), ("t1c", WITH)) if name in self.said]
+        by_user = [(self.said[name], contrast) for name, contrast in (("t1n", WITHOUT), ("t1c", WITH)) if name in self.said]
         every = [*images, *(one for one, _ in by_user)]
-        known = [_as_named(t1_image(one), appearance) for one, appearance in by_user]
+        known = [_as_named(t1_image(one), contrast) for one, contrast in by_user]
         settled = settle([*(t1_image(one) for one in images), *known], lambda a, b: tell_pair(every[a], every[b]))
         for candidate, verdict in zip(images, settled.verdicts, strict=False):  # those that the user named come last
             if verdict.sequence:
@@ -244,7 +244,7 @@ class _Search:
 
 def _as_named(image: T1Image, contrast: str) -> T1Image:
     """A T1 that the user named: whatever its own words say, and its header where that agrees."""
-    return replace(image, contrast=appearance, tag=image.tag if image.tag is (appearance == WITH) else None)
+    return replace(image, contrast=contrast, tag=image.tag if image.tag is (contrast == WITH) else None)
 
 
 def _image(choice: Choice) -> Image:

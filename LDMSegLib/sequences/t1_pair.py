@@ -64,10 +64,10 @@ def features_of(candidate: Candidate) -> np.ndarray | None:
 def t1_image(candidate: Candidate) -> T1Image:
     """What `sequences.t1.settle` looks at of a candidate."""
     acquired = candidate.acquisition
-    appearance, text, why = contrast_of(candidate.words)
+    contrast, text, why = contrast_of(candidate.words)
     return T1Image(
         name=candidate.name,
-        contrast=appearance,
+        contrast=contrast,
         text=text,
         why=why,
         tag=tag_of(acquired.agent) if acquired.agent or not acquired.agent_coded else True,
