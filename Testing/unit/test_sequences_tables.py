@@ -97,3 +97,10 @@ def test_an_alias_of_the_native_t1_does_not_outvote_a_word_for_contrast_agent():
     for text in ("magnetization prepared +C", "MP RAGE +C", "MP-RAGE GD"):
         told = sequences_in(text, (replace(SEQUENCES[0], aliases=("magnetization prepared",)), *SEQUENCES[1:]))
         assert told.names == ("t1c",), (text, told)
+
+
+def test_the_t1_that_the_user_named_settles_the_other():
+    first, second = image("AX T1"), image("AX T1 SE")
+    rest = [image("T2 TSE"), image("FLAIR")]
+    assert identify([second, *rest], SEQUENCES, {"t1c": first}).choices["t1n"].candidate is second
+    assert identify([second, *rest, image("T1 KM")], SEQUENCES, {"t1n": first}).choices["t1n"].candidate is first
