@@ -240,8 +240,9 @@ def test_a_bundle_that_fails_verification_is_not_used(python, parameters, tiny_b
 
 
 def test_masks_are_drawn_in_the_background_too(python, tiny_bundle, tmp_path):
-    request = SynthesizeParameters(tmp_path / "masks", count=2, seed=3, bundle=str(tiny_bundle), steps=2, threshold=0.01, device="cpu")
-    run, follower = run_to_the_end(python.ldmseg(*request.arguments()), python.environment)
+    request = SynthesizeParameters(tmp_path / "masks", count=2, seed=3, bundle=str(tiny_bundle), device="cpu")
+    quickly = (*request.arguments(), "--steps", "2", "--threshold", "0.01")
+    run, follower = run_to_the_end(python.ldmseg(*quickly), python.environment)
     assert run.outcome.status == "done", run.log
     assert run.outcome.folder == request.output and len(run.outcome.result["masks"]) == 2
 
