@@ -415,8 +415,8 @@ def segment(
         Cancelled: Before the first member was finished.
     """
     reporter = reporter or Silent()
-    loading = {"mode": mode, "device": device, "precision": precision}
-    reading = {
+    loading: dict[str, Any] = {"mode": mode, "device": device, "precision": precision}
+    reading: dict[str, Any] = {
         "affine": affine,
         "case_id": case_id,
         "series": series,
@@ -566,7 +566,7 @@ def synthesize(
         Cancelled: Before there was a mask.
     """
     reporter = reporter or Silent()
-    loading = {name: value for name, value in (("device", device), ("precision", precision)) if value is not None}
+    loading: dict[str, Any] = {name: value for name, value in (("device", device), ("precision", precision)) if value is not None}
     bundle, ready = (_bundle(model), None) if model is None or isinstance(model, (str, os.PathLike, Bundle)) else (model.bundle, model)
     if ready is not None and loading:
         raise InputError(f"{next(iter(loading))} was given beside a loaded model, which has its own; give it to load_model")
@@ -641,8 +641,10 @@ def evaluate(
             rules=chosen,
             reporter=reporter,
         )
-    in_file = isinstance(reference, (str, os.PathLike))
-    truth = read_label_map(Path(reference)) if in_file else take_label_map(reference, "the reference")
+    if isinstance(reference, (str, os.PathLike)):
+        truth = read_label_map(Path(reference))
+    else:
+        truth = take_label_map(reference, "the reference")
     answer = Volume(prediction.label_map, prediction.affine)
     case = prediction.loaded.case.id
     return evaluate_map(case, answer, truth, prediction.specification, labels=labels, smallest_mm3=min_component_mm3, rules=chosen)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 
@@ -85,15 +85,17 @@ def _found(
     if isinstance(images, Mapping):
         if series:
             raise InputError("series were given without a DICOM folder, expected one that they are numbers in; give it or leave them out")
-        if all(_is_path(image) for image in images.values()):
-            return read_files({name: Path(image) for name, image in images.items()}, specification, id)
+        files = {name: Path(image) for name, image in images.items() if _is_path(image)}
+        if len(files) == len(images):
+            return read_files(files, specification, id)
         return _from_memory(images, specification, affine, id)
     if not _is_path(images) and not (isinstance(images, Sequence) and all(map(_is_path, images))):
         raise InputError(
             f"the images were given as {type(images).__name__}, expected a folder, files, or sequence name → file, nibabel image or array; "
             f"e.g. {{'{specification.reference}': image}}"
         )
-    paths = [Path(path).expanduser() for path in ([images] if _is_path(images) else images)]
+    given: Sequence[str | os.PathLike[str]] = (images,) if isinstance(images, (str, os.PathLike)) else images
+    paths = [Path(path).expanduser() for path in given]
     if not paths:
         raise InputError("no images were given, expected a case's folder or its files; give them")
     if len(paths) == 1 and not paths[0].is_file():
@@ -114,9 +116,10 @@ def _from_memory(images: Mapping[str, Image], specification: Specification, affi
     for name in known_names(images, specification):
         image = images[name]
         if _is_path(image):
-            volumes[name] = read_volume(Path(image).expanduser())
-            inputs.append(describe_input(name, volumes[name].path, named=id is None))
-            used.append(Use(name, volumes[name].path.name, CERTAIN, "it was named by the user"))
+            file = Path(image).expanduser()
+            volumes[name] = read_volume(file)
+            inputs.append(describe_input(name, file, named=id is None))
+            used.append(Use(name, file.name, CERTAIN, "it was named by the user"))
         else:
             volumes[name] = take_image(_image(name, image, affine), f"the image given as {name}")
             inputs.append(describe_array(name, volumes[name]))
@@ -147,5 +150,5 @@ def _image(name: str, image: Any, affine: np.ndarray | None) -> SpatialImage:
         return SpatialImage(array.astype(np.float32), matrix.astype(np.float64))
 
 
-def _is_path(value: Any) -> bool:
+def _is_path(value: Any) -> TypeGuard[str | os.PathLike[str]]:
     return isinstance(value, (str, os.PathLike))

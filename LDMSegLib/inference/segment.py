@@ -108,6 +108,7 @@ def segment(
     for warning in new:
         reporter.warning(warning)
     warnings = (*case.warnings, *new)
+    preparation: dict[str, Any] = {"preparation": loaded.prepared.record} if loaded.prepared else {}
     provenance = build_provenance(
         bundle={"name": model.bundle.name, "version": model.bundle.version, "weights_sha256": spec.weights.sha256},
         inputs=_inputs(loaded),
@@ -144,7 +145,7 @@ def segment(
         calibration=to_dict(spec.calibration),
         plausibility=restored.measures,
         preparing=loaded.requested,
-        **({"preparation": loaded.prepared.record} if loaded.prepared else {}),
+        **preparation,
     )
     return Segmentation(
         probabilities=restored.probabilities,

@@ -27,7 +27,7 @@ STALE_SECONDS = 3600
 _NOT_OURS_TO_MIND = {".DS_Store", "Thumbs.db", "desktop.ini"}
 
 
-def check_output(folder: str | Path, overwrite: bool = False) -> Path:
+def check_output(folder: str | os.PathLike[str], overwrite: bool = False) -> Path:
     """Say early, before any work, whether a result could be put at `folder`.
 
     Args:
@@ -61,7 +61,7 @@ def check_output(folder: str | Path, overwrite: bool = False) -> Path:
 
 
 @contextlib.contextmanager
-def result_folder(folder: str | Path, overwrite: bool = False) -> Iterator[Path]:
+def result_folder(folder: str | os.PathLike[str], overwrite: bool = False) -> Iterator[Path]:
     """A temporary folder to write into, put in place as `folder` when the block ends well and removed when it does not.
 
     The block must write a provenance.json that names us as generator and lists the other files under "files": by that
@@ -83,7 +83,7 @@ def result_folder(folder: str | Path, overwrite: bool = False) -> Iterator[Path]
 
 
 @contextlib.contextmanager
-def new_folder(folder: str | Path, overwrite: bool = False) -> Iterator[Path]:
+def new_folder(folder: str | os.PathLike[str], overwrite: bool = False) -> Iterator[Path]:
     """As `result_folder`, for a folder of any content: with `overwrite` it replaces whatever is there.
 
     Raises:

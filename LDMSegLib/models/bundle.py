@@ -90,7 +90,7 @@ def list_bundles() -> tuple[Listed, ...]:
     return tuple(found)
 
 
-def find_bundle(name_or_path: str | Path | None = None) -> Bundle:
+def find_bundle(name_or_path: str | os.PathLike[str] | None = None) -> Bundle:
     """The bundle of that name or in that folder; the embedded default without one.
 
     A name is looked up among the embedded bundles, then in the folders of $LDMSEG_BUNDLES, then in `user_folder()`.
@@ -117,7 +117,7 @@ def find_bundle(name_or_path: str | Path | None = None) -> Bundle:
 
 
 def save_bundle(
-    folder: str | Path,
+    folder: str | os.PathLike[str],
     specification: Specification,
     configurations: Mapping[str, Mapping[str, Any]],
     networks: Mapping[str, torch.nn.Module | Mapping[str, torch.Tensor]],

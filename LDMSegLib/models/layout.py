@@ -9,6 +9,7 @@ docs/README.md, LICENSE
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -60,7 +61,7 @@ def is_bundle(folder: Path) -> bool:
     return (folder / METADATA).is_file()
 
 
-def read_bundle(folder: str | Path) -> Bundle:
+def read_bundle(folder: str | os.PathLike[str]) -> Bundle:
     """Read a bundle's description, without torch and without its weights.
 
     Args:

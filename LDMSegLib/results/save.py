@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +28,7 @@ def save_segmentation(
     segmentation: Segmentation,
     case: Case,
     specification: Specification,
-    folder: str | Path,
+    folder: str | os.PathLike[str],
     *,
     overwrite: bool = False,
     convention: str | None = None,

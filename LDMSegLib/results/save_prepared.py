@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
 from LDMSegLib import GENERATOR
 from LDMSegLib.cases.loaded import LoadedCase
+from LDMSegLib.errors import InputError
 from LDMSegLib.io.atomic_folder import PROVENANCE, result_folder
 from LDMSegLib.io.hashing import file_sha256
 from LDMSegLib.io.nifti_out import write_nifti
@@ -16,7 +17,7 @@ from LDMSegLib.results.provenance import FORMAT, RESEARCH_USE, software_versions
 from LDMSegLib.results.save import preparation_files
 
 
-def save_prepared(loaded: LoadedCase, folder: str | Path, overwrite: bool = False) -> Sequence[str]:
+def save_prepared(loaded: LoadedCase, folder: str | os.PathLike[str], overwrite: bool = False) -> Sequence[str]:
     """Write the prepared images of a case; the folder appears complete or not at all.
 
     Args:
@@ -31,6 +32,8 @@ def save_prepared(loaded: LoadedCase, folder: str | Path, overwrite: bool = Fals
         OutputError: the folder cannot be written or holds something else.
     """
     case, prepared = loaded.case, loaded.prepared
+    if prepared is None:
+        raise InputError(f"the case '{case.id}' was not prepared, expected one that `prepare` returned; prepare it first")
     with result_folder(folder, overwrite) as temporary:
         for name, volume in case.volumes.items():
             top = float(volume.array.max())

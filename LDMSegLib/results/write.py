@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -26,7 +27,7 @@ WRITERS = 2
 
 
 def write_segmentation(
-    folder: str | Path,
+    folder: str | os.PathLike[str],
     segmentation: Segmentation,
     reference: nib.Nifti1Header | None = None,
     report: bytes | Callable[[], bytes] | None = None,

@@ -110,5 +110,5 @@ def _centre(affine: np.ndarray, shape: Sequence[int]) -> np.ndarray:
     return transform_points(affine, (np.asarray(shape) - 1.0) / 2.0)
 
 
-def _times(values: Sequence[float], style: str) -> str:
+def _times(values: Sequence[float] | np.ndarray, style: str) -> str:
     return "×".join(format(v, style) for v in values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,7 +35,7 @@ class Canvas:
     warnings: tuple[str, ...] = ()
 
 
-def choose_canvas(like: str | Path | None, grid: Grid, reporter: Reporter) -> Canvas:
+def choose_canvas(like: str | os.PathLike[str] | None, grid: Grid, reporter: Reporter) -> Canvas:
     """The brain of an image where one is given, which is told as the stage "read"; else a grid of its own. Raises as `canvas_like`."""
     if like is None:
         return blank_canvas(grid)
@@ -63,7 +64,7 @@ def placed_blank(grid: Grid) -> PlacedGrid:
     return PlacedGrid(_around(_centre(grid), np.asarray(grid.spacing), np.asarray(grid.shape)), grid.shape)
 
 
-def canvas_like(path: str | Path, grid: Grid) -> Canvas:
+def canvas_like(path: str | os.PathLike[str], grid: Grid) -> Canvas:
     """The grid of an image, with the model's grid placed on its brain as for a case.
 
     Raises:

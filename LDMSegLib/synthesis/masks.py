@@ -130,7 +130,7 @@ def draw_masks(
     spec, device = model.specification, model.device
     provenance = build_provenance(
         bundle={"name": model.bundle.name, "version": model.bundle.version, "weights_sha256": spec.weights.sha256},
-        inputs=[describe_input("like", canvas.image.path)] if canvas.image else [],
+        inputs=[describe_input("like", canvas.image.path)] if canvas.image and canvas.image.path else [],
         geometry=describe_geometry(canvas.shape, canvas.affine),
         seed=request.seed,
         mode=model.mode_name,
