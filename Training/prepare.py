@@ -59,7 +59,7 @@ def prepare(configuration: Configuration, data: Path, run: Path) -> dict[str, in
             continue
         path = target / kind / f"{case}.npz"
         if not path.exists():
-            _save(path, **prepare_case(configuration, folder))
+            _save(path, **training_arrays(configuration, folder))
         counts[kind] += 1
     maps, patches = [], []
     for path in files_below(data, "*.npz"):
@@ -102,7 +102,7 @@ def prepare_once(configuration: Configuration, data: Path, run: Path, rank: int)
         time.sleep(1.0)
 
 
-def prepare_case(configuration: Configuration, folder: Path) -> dict[str, np.ndarray]:
+def training_arrays(configuration: Configuration, folder: Path) -> dict[str, np.ndarray]:
     """One case on the model's grid: `image` float16 (S, X, Y, Z), `regions` uint8 0–255 (R, X, Y, Z), `affine`.
 
     Raises:
