@@ -18,7 +18,7 @@ from Training import datasets
 from Training.augmentation import deform, drop_sequences, flip, recolour, shaded
 from Training.configuration import read_configuration
 from Training.datasets import Cases, LabelMaps, Validation
-from Training.prepare import prepare, training_arrays, prepare_once
+from Training.prepare import prepare, prepare_once, training_arrays
 from Training.prepare import prepared as is_prepared
 from Training.transplant import FEWEST_VOXELS, VISIBLE, shrunk, stands_out, transplant
 
