@@ -55,7 +55,7 @@ def prepare(configuration: Configuration, data: Path, run: Path) -> dict[str, in
             continue
         path = target / kind / f"{case}.npz"
         if not path.exists():
-            write_arrays(path, **prepare_case(configuration, folder))
+            write_arrays(path, **training_arrays(configuration, folder))
         counts[kind] += 1
     maps, patches = [], []
     for path in files_below(data, "*.npz"):
@@ -98,7 +98,7 @@ def prepare_once(configuration: Configuration, data: Path, run: Path, rank: int)
         time.sleep(1.0)
 
 
-def prepare_case(configuration: Configuration, folder: Path) -> dict[str, np.ndarray]:
+def training_arrays(configuration: Configuration, folder: Path) -> dict[str, np.ndarray]:
     """One case on the model's grid: `image` float16 (S, X, Y, Z), `regions` uint8 0–255 (R, X, Y, Z), `affine`.
 
     Raises:

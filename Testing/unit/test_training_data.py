@@ -18,7 +18,7 @@ from Training import datasets, prepared_cases
 from Training.augmentation import deform, drop_sequences, flip, recolour, shaded
 from Training.configuration import read_configuration
 from Training.datasets import Cases, LabelMaps
-from Training.prepare import prepare, prepare_case, prepare_once
+from Training.prepare import prepare, prepare_once, training_arrays
 from Training.prepare import prepared as is_prepared
 from Training.prepared_cases import Validation
 from Training.small_lesions import FEWEST_VOXELS, VISIBLE, shrunk, stands_out
@@ -155,9 +155,9 @@ def test_a_stopped_preparation_is_finished_by_the_next_call(ready, tmp_path, mon
         calls.append(arguments)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return prepare_case(*arguments)
+        return training_arrays(*arguments)
 
-    monkeypatch.setattr("Training.prepare.prepare_case", interrupted)
+    monkeypatch.setattr("Training.prepare.training_arrays", interrupted)
     with pytest.raises(KeyboardInterrupt):
         prepare(settings, folder / "dataset", tmp_path)
     assert not is_prepared(settings, tmp_path)
@@ -168,8 +168,8 @@ def test_a_stopped_preparation_is_finished_by_the_next_call(ready, tmp_path, mon
 
 def test_brats_names_and_values_of_all_years_give_the_same_regions(ready, tmp_path):
     settings, _, _ = ready
-    plain = prepare_case(settings, write_case(tmp_path / "2021", "BraTS2021_00001", BRAIN))
-    hyphen = prepare_case(settings, write_case(tmp_path / "2023", "BraTS-GLI-00001-000", BRAIN, seg="-seg"))
+    plain = training_arrays(settings, write_case(tmp_path / "2021", "BraTS2021_00001", BRAIN))
+    hyphen = training_arrays(settings, write_case(tmp_path / "2023", "BraTS-GLI-00001-000", BRAIN, seg="-seg"))
     old = write_case(tmp_path / "2017", "Brats17_TCIA_1_1", BRAIN)
     path = old / "Brats17_TCIA_1_1_seg.nii.gz"
     image = nib.load(path)
@@ -177,7 +177,7 @@ def test_brats_names_and_values_of_all_years_give_the_same_regions(ready, tmp_pa
     assert (labels == 3).any()
     nib.save(nib.Nifti1Image(np.where(labels == 3, 4, labels).astype(np.uint8), image.affine), path)
     assert plain["regions"].max() == 255
-    for other in (hyphen, prepare_case(settings, old)):
+    for other in (hyphen, training_arrays(settings, old)):
         assert np.array_equal(plain["regions"], other["regions"]) and np.array_equal(plain["image"], other["image"])
 
 
@@ -186,11 +186,11 @@ def test_a_case_that_cannot_be_used_is_named(ready, tmp_path):
     unknown = write_case(tmp_path, "unknown", BRAIN)
     nib.save(nib.Nifti1Image(np.full((40, 40, 31), 7, np.uint8), np.eye(4)), unknown / "unknown_seg.nii.gz")
     with pytest.raises(InputError, match=r"unknown_seg.nii.gz holds the values \[7\], expected \[1, 2, 3\]"):
-        prepare_case(settings, unknown)
+        training_arrays(settings, unknown)
     other = write_case(tmp_path, "other", BRAIN)
     nib.save(nib.Nifti1Image(np.ones((8, 9, 10), np.float32), np.eye(4)), other / "other_t2w.nii.gz")
     with pytest.raises(InputError, match="40×40×31 and 8×9×10, expected one grid"):
-        prepare_case(settings, other)
+        training_arrays(settings, other)
     with pytest.raises(InputError, match="no case folder and no .npz file"):
         (tmp_path / "empty").mkdir()
         prepare(settings, tmp_path / "empty", tmp_path / "run")
@@ -211,7 +211,7 @@ def test_outside_the_image_the_grid_holds_the_background_that_inference_puts_the
     changes = {"intensity": {"method": "percentile", "lower": 0.0, "upper": 99.5}, "grid.shape": [40, 40, 32]}
     changes |= {f"phases.{name}": None for name in ("conditioning", "controlnet")}
     settings = configuration(tmp_path, changes)
-    image = prepare_case(settings, write_case(tmp_path, "case", BRAIN))["image"]
+    image = training_arrays(settings, write_case(tmp_path, "case", BRAIN))["image"]
     assert image.min() == -1 and (image[:, 0] == -1).all() and image.max() > 0.9
 
 
@@ -287,8 +287,8 @@ def transplanted(tmp_path_factory):
     folder = tmp_path_factory.mktemp("transplant")
     settings = configuration(folder, {"grid.spacing": [2.0, 2.0, 2.0], "grid.shape": [80, 96, 80]})
     place, size, shape = BRAIN + np.array([32.0, -18.0, 14.0]), 0.5, (96, 96, 62)
-    own = prepare_case(settings, write_case(folder, "own", place, 1, size, shape))
-    host = prepare_case(settings, write_case(folder, "host", None, 1, size, shape))
+    own = training_arrays(settings, write_case(folder, "own", place, 1, size, shape))
+    host = training_arrays(settings, write_case(folder, "host", None, 1, size, shape))
     data = folder / "crops"
     data.mkdir()
     crop = crop_of(place, 1, size)
