@@ -269,7 +269,7 @@ def load_model(
     """
     bundle = _bundle(bundle)
     mode = synthesis_mode(bundle, mode) if for_synthesis else mode
-    bundle.specification.mode(mode)  # before torch is imported
+    bundle.specification.mode(mode) if for_synthesis else bundle.specification.image_mode(mode)  # before torch is imported
     (reporter or Silent()).stage("load", "Loading the networks")
     import torch
 

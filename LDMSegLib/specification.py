@@ -232,6 +232,25 @@ class Specification:
         """The label of that name."""
         return next(label for label in self.labels if label.name == name)
 
+    @property
+    def image_modes(self) -> tuple[str, ...]:
+        """Names of the modes that sample for an image: those that are steered by a ControlNet."""
+        return tuple(name for name, mode in self.modes.items() if mode.controlnet)
+
+    def image_mode(self, name: str | None = None) -> Mode:
+        """The named mode that samples for an image, the bundle's default without a name.
+
+        Raises:
+            BundleError: There is no such mode, or it samples without an image.
+        """
+        mode = self.mode(name)
+        if not mode.controlnet:
+            raise BundleError(
+                f"mode '{name or self.default_mode}' of bundle '{self.name}' samples without an image, expected one of "
+                f"{', '.join(self.image_modes)}; choose it with --mode, or draw synthetic masks with ldmseg synthesize"
+            )
+        return mode
+
     def mode(self, name: str | None = None) -> Mode:
         """The named sampling mode, the bundle's default without a name. Raises BundleError naming the modes there are."""
         name = name or self.default_mode

@@ -64,19 +64,19 @@ def add_computing(parser: argparse.ArgumentParser) -> None:
         type=whole(0),
         default=0,
         metavar="N",
-        help="the same seed gives the same result on the same device and at the same precision (0)",
+        help="the same seed gives the same result on the same device and at the same precision (default: 0)",
     )
-    group.add_argument("--threshold", type=share, metavar="T", help="a region is on at or above this probability (the bundle's)")
+    group.add_argument("--threshold", type=share, metavar="T", help="a region is on at or above this probability (default: the bundle's)")
     group.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda, cuda:1 or mps (auto: the fastest there is)")
     group.add_argument("--precision", default="auto", metavar="P", help="auto, bfloat16 or float32 (auto: what the device does fast)")
-    group.add_argument("--batch-size", type=whole(1), default=8, metavar="B", help="members sampled at once at most (8)")
+    group.add_argument("--batch-size", type=whole(1), default=8, metavar="B", help="members sampled at once at most (default: 8)")
     add_threads(group)
     group.add_argument("--brats-labels", action="store_true", help="write the label map with the integers of BraTS 2017 to 2020")
 
 
 def add_threads(parser: argparse._ActionsContainer) -> None:
     """How many threads."""
-    parser.add_argument("--threads", type=whole(1), metavar="T", help="CPU threads, also to prepare raw scans (as many as there are cores)")
+    parser.add_argument("--threads", type=whole(1), metavar="T", help="CPU threads, also to prepare raw scans (default: all cores)")
 
 
 def add_preparing(parser: argparse.ArgumentParser, default: str) -> None:
@@ -86,7 +86,8 @@ def add_preparing(parser: argparse.ArgumentParser, default: str) -> None:
         "--prepare",
         choices=CHOICES,
         default=default,
-        help=f"register, extract the brain and turn it like the training data: automatic (only what the images call for), ... ({default})",
+        help="register, extract the brain and bring it to the orientation of the training data: automatic (only what the images call for), "
+        f"always or never (default: {default})",
     )
     group.add_argument(
         "--brain-mask",

@@ -90,10 +90,10 @@ def _parser(specification: Specification | None) -> options.Parser:
     options.add_site_rules(files)
     sampling = parser.add_argument_group("sampling")
     options.add_bundle(sampling)
-    modes = ", ".join(specification.modes) if specification else "the bundle's"
-    sampling.add_argument("--mode", metavar="M", help=f"the way to sample ({modes})")
-    sampling.add_argument("--members", type=options.whole(1), metavar="N", help="samples in the ensemble (the mode's)")
-    sampling.add_argument("--steps", type=options.whole(1), metavar="S", help="denoising steps of each (the mode's)")
+    modes = f"{', '.join(specification.image_modes)}; default: {specification.default_mode}" if specification else "one of the bundle's"
+    sampling.add_argument("--mode", metavar="M", help=f"how to sample ({modes})")
+    sampling.add_argument("--members", type=options.whole(1), metavar="N", help="samples in the ensemble (default: as the mode says)")
+    sampling.add_argument("--steps", type=options.whole(1), metavar="S", help="denoising steps of each (default: as the mode says)")
     options.add_preparing(parser, AUTOMATIC)
     options.add_computing(parser)
     parser.add_argument("--synthetic", action="store_true", help="mark the result as that of a computed image, not a patient")
@@ -110,7 +110,7 @@ class Job:
         self.options = options.preparation_options(args, bundle.specification)
         options.check_site_rules(args, bundle.specification)
         label_values(bundle.specification.labels, self.convention)
-        self.mode = bundle.specification.mode(args.mode)
+        self.mode = bundle.specification.image_mode(args.mode)
         check_regions(args.dicom_seg_regions, bundle.specification)
         args.dicom_seg = args.dicom_seg or bool(args.dicom_seg_regions)
         if args.case_id and args.cohort:

@@ -129,7 +129,7 @@ def _refuse_to_replace(target: Path, overwrite: bool) -> None:
     listed = _listed_files(target)
     if listed is None:
         raise OutputError(
-            f"the output folder '{target}' holds other files (e.g. '{min(present)}') and no result of ours, so it is never replaced; "
+            f"the output folder '{target}' holds other files (e.g. '{min(present)}') and not a result of LDMSeg, so it is never replaced; "
             "choose an empty or new folder with -o"
         )
     foreign = sorted(present - listed - {PROVENANCE})

@@ -103,9 +103,9 @@ def _read(path: Path) -> Volume:
 def _content(path: Path) -> bytes:
     """The whole file, decompressed: reading to the end is what checks a gzip file's checksum."""
     if path.is_dir():
-        raise InputError(f"{path} is a folder, expected one NIfTI file; give a file inside it")
+        raise InputError(f"{path} is a folder, expected one image file; give a file inside it")
     if not path.exists():
-        raise InputError(f"{path} does not exist, expected a NIfTI file (.nii or .nii.gz); check the path")
+        raise InputError(f"{path} does not exist, expected an image file (NIfTI, NRRD or MetaImage); check the path")
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -119,7 +119,7 @@ def _content(path: Path) -> bytes:
                 f"{path} is a truncated or damaged gzip file ({_short(error)}), expected a complete .nii.gz; copy or download it again"
             ) from None
     if not content:
-        raise InputError(f"{path} is empty (0 bytes), expected a NIfTI file; copy or download it again")
+        raise InputError(f"{path} is empty (0 bytes), expected an image file; copy or download it again")
     return content
 
 

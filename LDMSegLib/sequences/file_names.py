@@ -19,7 +19,7 @@ from LDMSegLib.sequences.site_rules import NONE, SiteRules
 from LDMSegLib.sequences.t1 import NATIVE, T1Image, settle
 from LDMSegLib.specification import Sequence
 
-_EVENED = frozenset("bias n4 biascorr biascorrected corrected corr unbiased".split())
+_BIAS_CORRECTED = frozenset("bias n4 biascorr biascorrected corrected corr unbiased".split())
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def _without_twins(told: list[NamedFile], stems: list[str]) -> list[NamedFile]:
     """Of two files that differ only by a word for evened intensities (UCSF-PDGM's "_T1" and "_T1_bias") the plain one is used."""
     result = list(told)
     said = [text.words(stem) for stem in stems]
-    plain = [[word for word in one if word not in _EVENED] for one in said]
+    plain = [[word for word in one if word not in _BIAS_CORRECTED] for one in said]
     for i, one in enumerate(told):
         twins = [k for k, other in enumerate(told) if k != i and len(one.names) == 1 and other.names == one.names and plain[k] == plain[i]]
         if any(said[k] == plain[k] for k in twins) and said[i] != plain[i]:

@@ -114,7 +114,7 @@ def tell_apart(
         reasons = [*unclear, *_passed_over(told)]
         raise InputError(
             f"no file for {what} among {len(images)} image(s) ({_listed(images)}){'; ' if reasons else ''}{', '.join(reasons)}, expected "
-            f"one file for each of {expected}; rename the files or give them by {options}"
+            f"one for {expected}; rename the files or give them by {options}"
         )
     used = tuple(Use(name, found[0].file.name, found[0].certainty, found[0].reason) for name, found in candidates.items() if found)
     unused = tuple((one.file.name, _why_unused(one)) for one in told if len(one.names) != 1)
@@ -162,7 +162,7 @@ def find_files(
         files = [file for images in below for file in images]
     if not files:
         raise InputError(
-            f"the folder {folder} holds no NIfTI file, expected one for each sequence; check the path or convert the images first"
+            f"the folder {folder} holds no image that can be read, expected NIfTI, NRRD or MetaImage files or DICOM series; check the path"
         )
     cases = channel_cases([stem(file) for file in _images_in(folder)])
     if len(cases) > 1:
@@ -285,9 +285,9 @@ def _reject_repeated(files: list[Path]) -> None:
 def _folder(folder: str | Path) -> Path:
     folder = Path(folder).expanduser()
     if not folder.exists():
-        raise InputError(f"the folder {folder} does not exist, expected a folder of NIfTI files; check the path")
+        raise InputError(f"the folder {folder} does not exist, expected a case's folder (NIfTI, NRRD, MetaImage or DICOM); check the path")
     if not folder.is_dir():
-        raise InputError(f"{folder} is a file, expected a folder of NIfTI files; give the folder it lies in")
+        raise InputError(f"{folder} is a file, expected a case's folder; give the folder it lies in")
     return folder
 
 

@@ -303,3 +303,8 @@ def test_a_brain_mask_that_would_not_be_used_is_not_passed_over(case, out, capsy
     mask = image(case, "t1c")
     ran = run_here(capsys, "segment", case, "-o", out, "--bundle", tiny_bundle, "--prepare", "never", "--brain-mask", mask)
     assert ran.code == 2 and f"--brain-mask {mask} was given with --prepare never" in ran.error and not out.exists()
+
+
+def test_a_mode_that_samples_without_an_image_is_refused_for_a_case(small_case, tiny_bundle, tmp_path, capsys):
+    ran = run_here(capsys, "segment", small_case, "-o", tmp_path / "out", "--bundle", tiny_bundle, "--mode", "synthesis")
+    assert ran.code == 2 and "samples without an image, expected one of" in ran.error and not (tmp_path / "out").exists()

@@ -170,7 +170,7 @@ def test_a_case_is_found_in_its_folder_or_one_below(tmp_path):
 
 def test_a_folder_that_cannot_be_a_case_is_refused(tmp_path):
     assert "does not exist" in complaint(find_case, tmp_path / "none", SEQUENCES)
-    assert "holds no NIfTI file" in complaint(find_case, tmp_path, SEQUENCES)
+    assert "holds no image that can be read" in complaint(find_case, tmp_path, SEQUENCES)
     (file,) = touch(tmp_path, "p1_t1.nii.gz")
     assert "is a file" in complaint(find_case, file, SEQUENCES)
 
