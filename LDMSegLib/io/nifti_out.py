@@ -1,16 +1,20 @@
 """One map to one NIfTI file on the reference's own grid.
 
 The geometry (sform and qform fields and codes, voxel sizes, spatial unit) is taken from the reference's header field by
-field, bytes unchanged; everything else in the header is our own. nibabel writes neither the time nor the file's name
-into the gzip stream, so the same map gives the same bytes.
+field, bytes unchanged; everything else in the header is our own. Neither the time nor the file's name is in the gzip
+stream, so the same map gives the same bytes.
 """
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+
+COMPRESSION = 1
+"""The level of gzip: nibabel's own; higher ones cost seconds and save little."""
 
 LABEL_INTENT = 1002
 """NIFTI_INTENT_LABEL: viewers then show integers, not a grey ramp."""
@@ -45,7 +49,14 @@ def write_nifti(
     header["descrip"] = description.encode("ascii", "replace")[:79]
     header["cal_max"] = upper
     kind = nib.Nifti2Image if isinstance(header, nib.Nifti2Header) else nib.Nifti1Image
-    kind(data, None, header).to_filename(path)
+    image = kind(data, None, header)
+    # Our own streams: nibabel's stay open where writing fails, and then a full disk cannot be unmounted, nor its file removed on Windows.
+    with Path(path).open("wb") as file:
+        if str(path).endswith(".gz"):
+            with gzip.GzipFile("", "wb", COMPRESSION, file, mtime=0) as packed:
+                image.to_stream(packed)
+        else:
+            image.to_stream(file)
 
 
 def _header(data: np.ndarray, reference: nib.Nifti1Header | np.ndarray) -> nib.Nifti1Header:

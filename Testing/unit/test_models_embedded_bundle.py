@@ -67,4 +67,4 @@ def test_it_finds_a_real_patient_s_tumour_that_it_never_saw(bundle):
 def test_the_readme_says_of_missing_sequences_what_the_bundle_accepts():
     needed = [sequence.name for sequence in find_bundle().specification.sequences if sequence.required]
     text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
-    assert needed == ["t1c"] and "the T1 post-contrast is needed, any of the others may be missing" in text
+    assert needed == ["t1c"] and "The T1 post-contrast is needed; any of the others may be missing" in text

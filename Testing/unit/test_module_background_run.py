@@ -193,7 +193,7 @@ def test_another_signal_from_outside_is_named(python):
 def test_a_full_disk_leaves_nothing_half_written_and_is_told_in_a_sentence(python, parameters):
     limited = ["bash", "-c", 'ulimit -f 8; exec "$0" "$@"', *python.ldmseg(*parameters.arguments())]
     run, _ = run_to_the_end(limited, python.environment)
-    assert run.outcome.status == "failed" and "could not be written" in run.outcome.sentence
+    assert run.outcome.status == "failed" and "cannot be written" in run.outcome.sentence
     assert "free some space" in run.outcome.sentence
     assert list(parameters.output.parent.iterdir()) == []
 

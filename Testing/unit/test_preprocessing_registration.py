@@ -119,7 +119,7 @@ def test_a_search_that_is_not_good_enough_is_made_again_and_the_better_one_kept(
     assert (once.attempts, twice.attempts) == (1, 2) and twice.quality >= once.quality - 1e-3
 
 
-def test_without_simpleitk_one_sentence_names_the_extra(monkeypatch):
+def test_without_simpleitk_one_sentence_names_the_package(monkeypatch):
     monkeypatch.setitem(sys.modules, "SimpleITK", None)
-    with pytest.raises(InputError, match=r"ldmseg\[prepare\]"):
+    with pytest.raises(InputError, match="pip install SimpleITK"):
         register(Volume(head(), AFFINE), Volume(head(), AFFINE))

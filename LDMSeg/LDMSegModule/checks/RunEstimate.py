@@ -8,7 +8,7 @@ from LDMSegLib.models.demands import GIB, run_memory_gib, run_work
 from LDMSegLib.models.layout import Bundle
 from LDMSegLib.remaining_time import REFERENCE, RemainingTime, duration
 
-USUAL_VOXELS = 240 * 240 * 155
+_BRATS_IMAGE = 240 * 240 * 155
 
 
 def estimate(
@@ -39,7 +39,7 @@ def estimate(
     members, steps = members or chosen.members, steps or chosen.steps
     known = known if known is not None and device in ("auto", known.device) else None
     work = run_work(bundle, mode, members, steps)
-    needed = run_memory_gib(bundle, mode, members, batch_size, image_voxels or USUAL_VOXELS)
+    needed = run_memory_gib(bundle, mode, members, batch_size, image_voxels or _BRATS_IMAGE)
     memory = f"about {needed:.1f} GiB of memory"
     if work is None:
         said = f"Time unknown; {memory}"
