@@ -15,6 +15,8 @@ for folder in (HERE.parent, HERE / "unit", HERE.parent / "LDMSeg"):
 # Files of tests that start other programs, train, or segment again and again: seconds each, or many of them. (`make test-fast` leaves them
 # out; a single test elsewhere is marked by itself.)
 SLOW = (
+    "test_api*.py",
+    "test_exemptions.py",
     "test_cli_*.py",
     "test_diffusion_ensemble.py",
     "test_inference_*.py",
@@ -25,7 +27,9 @@ SLOW = (
     "test_other_systems.py",
     "test_panel_adversities.py",
     "test_panel_brain.py",
+    "test_panel_review.py",
     "test_panel_run.py",
+    "test_panel_setup_and_models.py",
     "test_panel_whole_way.py",
     "test_postprocessing_out_of_distribution.py",
     "test_preprocessing_*.py",
