@@ -1,6 +1,6 @@
 """What a run did and where it went wrong, for whoever mends the program; a file of it is written when something unexpected happens.
 
-The library logs through `logging` under the name "LDMSegLib", as any library does. The log is meant to be sent to strangers, so
+The library logs through `logging` under the name "LDMSegLib", as any library does. The log is meant to be sent to others, so
 nothing of a patient goes into it: no path, no name of a file or folder, no option's text, and no message that could quote one.
 """
 

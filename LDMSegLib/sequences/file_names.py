@@ -71,7 +71,7 @@ def read_files(
 
 
 def _without_twins(told: list[NamedFile], stems: list[str]) -> list[NamedFile]:
-    """Of two files that differ only by a word for evened intensities (UCSF-PDGM's "_T1" and "_T1_bias") the plain one is used."""
+    """Of two files that differ only by a word for bias-field correction (UCSF-PDGM's "_T1" and "_T1_bias") the plain one is used."""
     result = list(told)
     said = [text.words(stem) for stem in stems]
     plain = [[word for word in one if word not in _BIAS_CORRECTED] for one in said]

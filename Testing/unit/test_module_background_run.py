@@ -286,7 +286,7 @@ def test_garbage_is_kept_as_log_and_does_not_pass_for_a_result():
     assert {event.kind for event in follower.events} == {"log"}
 
 
-def test_the_last_words_of_a_program_that_fails_are_told():
+def test_the_last_output_of_a_program_that_fails_are_told():
     run, _ = run_to_the_end(python_line("import sys; print('no such thing as a tumour', file=sys.stderr); sys.exit(3)"), dict(os.environ))
     assert "exit code 3" in run.outcome.sentence and "no such thing as a tumour" in run.outcome.sentence
 

@@ -33,7 +33,7 @@ def judge(*events, code=0, stopped=False, words="") -> RunOutcome:
         (judge(said("error", message="no space left", exit_code=2), code=2, stopped=True), "failed", "No space left."),
         (judge(said("error", message="t1c is not there", exit_code=2), code=2), "failed", "T1c is not there."),
         (judge(code=0), "failed", "reported no result"),
-        (judge(code=5, words="why"), "failed", 'last words: "why"'),
+        (judge(code=5, words="why"), "failed", 'last output: "why"'),
         (judge(code=-11), "failed", "SIGSEGV"),
         (judge(code=3221225477), "failed", "exit code 3221225477"),
     ],

@@ -60,7 +60,7 @@ class BackgroundRun:
         self._heard: queue.SimpleQueue[RunEvent | _Ended] = queue.SimpleQueue()
         self._told: list[RunEvent] = []
         self._log: deque[str] = deque(maxlen=_LOG_LINES)
-        self._last_words = ""
+        self._last_output = ""
         self._tree: ProcessTree | None = None
         self._over = threading.Event()
         self._asked = self._cancelled = self._concluded = False
@@ -153,7 +153,7 @@ class BackgroundRun:
 
     def _note(self, event: RunEvent) -> None:
         if event.kind == LOG:
-            self._last_words = event.message.strip() or self._last_words
+            self._last_output = event.message.strip() or self._last_output
         else:
             self._told.append(event)
         if event.text:
@@ -161,7 +161,7 @@ class BackgroundRun:
 
     def _finish(self, ended: _Ended) -> None:
         self._end = time.monotonic()
-        self.outcome = ended.outcome or RunOutcome.judge(self._told, ended.exit_code, self._asked, self._last_words)
+        self.outcome = ended.outcome or RunOutcome.judge(self._told, ended.exit_code, self._asked, self._last_output)
         if self.outcome.sentence:
             self._log.append(self.outcome.sentence)
         self._listener.on_end(self.outcome)

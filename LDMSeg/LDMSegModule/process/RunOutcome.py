@@ -16,7 +16,7 @@ from LDMSegModule.process.Sentences import sentence
 DONE, PARTIAL, CANCELLED, FAILED = "done", "partial", "cancelled", "failed"
 UNCHANGED = "your volumes are unchanged"
 LAUNCHER_TELLS_A_CRASH = "exit abnormally - Report the problem."
-"""The last words of Slicer's launcher, with exit code 1, where the Python that it started crashed or was killed."""
+"""The last output of Slicer's launcher, with exit code 1, where the Python that it started crashed or was killed."""
 
 USERS = 2
 """The exit code of errors that a person can do something about, see `LDMSegLib.cli.entry_point`."""
@@ -58,7 +58,7 @@ class RunOutcome:
         )
 
     @classmethod
-    def judge(cls, events: Sequence[RunEvent], exit_code: int | None, stopped: bool, last_words: str) -> RunOutcome:
+    def judge(cls, events: Sequence[RunEvent], exit_code: int | None, stopped: bool, last_output: str) -> RunOutcome:
         """From what was said and how it ended.
 
         Args:
@@ -66,7 +66,7 @@ class RunOutcome:
             exit_code: of the process that was started, which may be a launcher that died before the one that worked: what
                 was said counts first.
             stopped: whether it was asked to stop or was ended by us.
-            last_words: the last line that was no event.
+            last_output: the last line that was no event.
         """
         results = tuple(event.values for event in events if event.kind == RESULT)
         # Once asked to stop, a program may complain of anything on its way out; only what it says of inputs and outputs counts.
@@ -86,9 +86,11 @@ class RunOutcome:
             return cls(PARTIAL, _partial(results[-1]), **common) if results[-1].get("partial") else cls(DONE, "", **common)
         if stopped:
             return cls(CANCELLED, f"Cancelled: there is no result, and {UNCHANGED}.", **common)
-        memory = may_be_out_of_memory(exit_code) or is_out_of_memory(last_words) or LAUNCHER_TELLS_A_CRASH in last_words
-        package = _missing_package(last_words)
-        return cls(FAILED, _without_a_word(exit_code, memory, last_words, package), **common, out_of_memory=memory, missing_package=package)
+        memory = may_be_out_of_memory(exit_code) or is_out_of_memory(last_output) or LAUNCHER_TELLS_A_CRASH in last_output
+        package = _missing_package(last_output)
+        return cls(
+            FAILED, _without_a_word(exit_code, memory, last_output, package), **common, out_of_memory=memory, missing_package=package
+        )
 
 
 def _partial(result: Mapping[str, Any]) -> str:
@@ -98,7 +100,7 @@ def _partial(result: Mapping[str, Any]) -> str:
     return f"Partial result: {finished} of {wanted} {what} were finished{seen}; run again for all of them."
 
 
-def _without_a_word(exit_code: int | None, memory: bool, last_words: str, package: str) -> str:
+def _without_a_word(exit_code: int | None, memory: bool, last_output: str, package: str) -> str:
     if package:
         return f"The Python package '{package}' is not installed; install it under Set-up and run again."
     if memory:
@@ -108,7 +110,7 @@ def _without_a_word(exit_code: int | None, memory: bool, last_words: str, packag
     if exit_code is not None and (exit_code < 0 or exit_code > 128):
         name = _signal_name(exit_code)
         return f"The background process was ended from outside ({name}) before there was a result; {UNCHANGED}: run it again."
-    said = f' (its last words: "{last_words[:200]}")' if last_words else ""
+    said = f' (its last output: "{last_output[:200]}")' if last_output else ""
     if exit_code == 0:
         return f"The background process ended but reported no result{said}; {UNCHANGED}: see the log, and check the packages under Set-up."
     return (
